@@ -1,0 +1,1 @@
+# hostd: what this folder builds.

@@ -1,0 +1,93 @@
+/*
+ * plan.h - everything a start needs, as plain numbers.  Pure: made from a manifest, touches no kernel, can be printed.
+ *
+ * Left of the plan nothing touches the kernel; right of it (spawn, supervise) nothing parses or decides.
+ *
+ * Invariants
+ *  I1  plan_make() of the same manifest and options gives the same plan.
+ *  I2  Links of a service in service_links order are the links of its contract, in that order; slots do not overlap.
+ */
+#ifndef HOSTD_PLAN_H
+#define HOSTD_PLAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hostd/manifest.h"
+
+#define PLAN_LINK_PORT 7000u             /* TCP port of every callee, on its end of the link */
+#define PLAN_NETWORK 0x0A000000u         /* 10.0.0.0/8, inside the services' namespaces only: /31 number n is PLAN_NETWORK + 2n */
+#define PLAN_NETWORK_PAIRS_MAX (1u << 23)
+#define PLAN_IDS_PER_SERVICE 65536u
+#define PLAN_SERVICE_UID 1000u           /* inside; PID 1 is 0 inside */
+#define PLAN_LINK_IN_CONNECTIONS 4u      /* accepted connections a caller may hold on one link */
+#define PLAN_INGRESS_CONNECTIONS 512u
+#define PLAN_MEMORY_BYTES_DEFAULT (256u << 20)
+#define PLAN_PIDS_DEFAULT 32u
+
+/* What a service's program needs beyond its ring.  Decides its system call filter. */
+enum plan_profile {
+    PROFILE_BARE,  /* neither files nor threads */
+    PROFILE_FILES, /* reads files of its root */
+    PROFILE_DATA,  /* a data directory of its own, and a worker thread */
+    PROFILE_COUNT
+};
+
+struct plan_service {
+    const struct manifest_service *manifest;
+    uint32_t index;
+    uint32_t uid_base;      /* host id of the service's id 0 */
+    enum plan_profile profile;
+    uint32_t files_max;     /* RLIMIT_NOFILE */
+    uint64_t memory_bytes;
+    uint32_t pids;
+    uint32_t cpu_percent;   /* 0 = no limit */
+    uint32_t slot_count, ring_entries;
+    uint32_t fibres_max, message_bytes_max;
+    uint32_t link_first, link_count;       /* in plan.service_links */
+    uint32_t ingress_slot_first;           /* slots of ingress k: ingress_slot_first + k * ingress_slots */
+    uint32_t ingress_slots;
+};
+
+/* One link as one of its two services sees it. */
+struct plan_end {
+    uint32_t link;          /* index in plan.links */
+    uint32_t direction;     /* enum link_direction */
+    uint32_t slot_first, slot_count;
+};
+
+struct plan_link {
+    const struct manifest_link *manifest;
+    uint32_t from, to;      /* indices of services */
+    uint32_t from_end, to_end; /* position among the links of each service: the link number of its contract */
+};
+
+struct plan {
+    const struct manifest *manifest; /* borrowed: outlives the plan */
+    struct plan_service *services;
+    size_t service_count;
+    struct plan_link *links;
+    size_t link_count;
+    struct plan_end *service_links;
+    size_t end_count;
+};
+
+/* uid_base: first host id that this application may use. */
+int plan_make(const struct manifest *manifest, uint32_t uid_base, struct plan **ret_plan, struct err *e);
+void plan_free(struct plan *plan);
+
+/* The contract of a service (struct contract and its arrays), in one malloc'ed block.  The ring's parameters are left zero. */
+int plan_contract(const struct plan *plan, uint32_t service, uint32_t generation, struct contract **ret_contract, struct err *e);
+
+/* Interface names of wire number `wire` (a running number of the application): "to12" at the caller, "from12" at the callee. */
+void plan_ifname(char ret_name[16], uint32_t direction, uint32_t wire);
+/* The /31 of wire number `wire`: the caller's address is even, the callee's odd. */
+uint32_t plan_address(uint32_t direction, uint32_t wire);
+
+/* Prints the plan to a FILE*. */
+struct _IO_FILE;
+int plan_print_text(const struct plan *plan, struct _IO_FILE *out);
+int plan_print_json(const struct plan *plan, struct _IO_FILE *out);
+int plan_print_dot(const struct plan *plan, struct _IO_FILE *out);
+
+#endif

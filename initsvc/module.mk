@@ -1,0 +1,1 @@
+# initsvc: what this folder builds.

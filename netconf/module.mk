@@ -1,0 +1,1 @@
+# netconf: what this folder builds.

@@ -1,0 +1,1 @@
+# rootfs: what this folder builds.
