@@ -4,7 +4,8 @@
  * Order of use: hostd clones, the child execs initsvc with the stage socket (SOCK_SEQPACKET) as descriptor
  * INIT_STAGE_FD; hostd sends one INIT_SETUP message with descriptors; initsvc answers with INIT_STAGE messages, one
  * INIT_LISTENING, and waits for INIT_CONNECT; then INIT_READY when the service says so.  The socket stays for the life of the
- * service (INIT_RENEW, INIT_STOP; INIT_COUNTS, INIT_EXITED).
+ * service (INIT_RENEW, INIT_STOP; INIT_COUNTS, INIT_EXITED).  Before exec the child takes its ids (setresuid), else exec
+ * would cost it its capabilities: so its first sign of life may already be an INIT_STAGE of stage "ids" or "exec".
  *
  * Invariants
  *  I1  Every message is one fixed-size struct init_message; descriptors travel only with INIT_SETUP.
@@ -67,7 +68,8 @@ struct init_wire {
 struct init_mount {
     char to[INIT_PATH_BYTES]; /* absolute, inside the root */
     uint32_t fd_index;        /* in the setup's descriptors: a detached mount */
-    uint32_t is_directory;
+    uint16_t is_directory;
+    uint16_t is_writable;     /* a data directory */
 };
 
 /* Order of the descriptors that come with INIT_SETUP; setup (a memfd with struct init_setup) is the first. */
@@ -76,6 +78,7 @@ enum init_fd {
     INIT_FD_HOSTD,   /* pidfd of hostd */
     INIT_FD_LOG_A,   /* two bounded log files, O_APPEND */
     INIT_FD_LOG_B,
+    INIT_FD_STATUS,  /* file that takes the wait status of the service, as text, before PID 1 ends */
     INIT_FD_FIRST    /* then the mounts (the binary is mounts[0]), then the ingress listeners */
 };
 
@@ -104,8 +107,7 @@ struct init_setup {
 enum init_message_kind {
     INIT_SETUP = 1,  /* hostd → init, with descriptors */
     INIT_CONNECT,    /* hostd → init: everybody listens, go on */
-    INIT_RENEW,      /* hostd → init: link, wire: the peer restarted, this is its new wire */
-    INIT_DIAL,       /* hostd → init: link: the peer listens on the current wire, connect */
+    INIT_RENEW,      /* hostd → init: link, wire: the peer restarted, this is its new wire: listen on it, or (the peer listens) connect */
     INIT_STOP,       /* hostd → init: tell the service to finish, kill it after value ms */
     INIT_STAGE,      /* init → hostd: stage, error (code 0: passed) */
     INIT_STARTED,    /* init → hostd: value = pid of the service as init sees it */

@@ -1,1 +1,4 @@
-# rootfs: what this folder builds.
+# rootfs: the root of a service.  librootfs.a goes into hostd and into initsvc.
+
+ROOTFS_SOURCES := rootfs/bind.c rootfs/enter.c
+$(eval $(call static_archive,librootfs.a,$(ROOTFS_SOURCES)))

@@ -1,0 +1,104 @@
+/*
+ * init.h - what the files of initsvc share: the state of one PID 1.
+ *
+ * Private to this folder.  Flow: init.c (stages, straight down) → seal.c (the child, up to exec) → loop.c (until the
+ * service ends).
+ */
+#ifndef INITSVC_INIT_H
+#define INITSVC_INIT_H
+
+#include <liburing.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "initsvc/contract.h"
+
+#define LINKS_MAX 256u /* MANIFEST_LINKS_PER_SERVICE_MAX: what hostd may ask for */
+
+/* One link, as PID 1 keeps it. */
+struct link {
+    struct init_wire wire;
+    int fd;              /* a listener or connection made and not yet handed over; a dial under way; -1 */
+    bool is_dialing;     /* fd is a connect under way */
+    bool has_want;       /* the service waits for a wire in want_slot */
+    uint32_t want_slot;
+    uint64_t retry_at_ms;/* next dial, 0 = none planned */
+    uint32_t pause_ms;   /* before the next dial after a failed one */
+    uint32_t denied, denied_method, broken, calls; /* not yet told to hostd */
+};
+
+struct logs {
+    int fd[2];         /* the two files; one is written, the other is full or empty */
+    unsigned current;
+    uint64_t bytes[2];
+    uint64_t bytes_max; /* of one file */
+    char line[4096];    /* the line being put together */
+    size_t used;
+};
+
+struct init {
+    int stage_fd; /* to hostd; -1 when hostd is gone */
+    int hostd_fd; /* its pidfd; -1 after the start */
+    int status_fd;
+    const struct init_setup *setup;
+    int fds[INIT_FDS_MAX]; /* as they came with INIT_SETUP */
+    size_t fd_count;
+
+    const struct contract *contract; /* the template in the setup */
+    struct link links[LINKS_MAX];
+    size_t link_count;
+
+    int exe_fd;  /* the binary, in the new root */
+    int ring_fd; /* our duplicate of the service's ring */
+    struct io_uring_params ring_params;
+    struct io_uring sender; /* our own ring: hands wires over */
+
+    int log_fd;       /* read end: stdout and stderr of the service */
+    int note_up_fd;   /* read end */
+    int note_down_fd; /* write end */
+    int signal_fd;
+    struct logs logs;
+
+    pid_t service_pid;
+    uint64_t kill_at_ms; /* after INIT_STOP; 0 = not stopping */
+    bool is_ready;
+};
+
+/* ---- wires.c: sockets bound to one wire ---- */
+int wire_listen(const struct init_wire *wire, int *ret_fd, struct err *e);
+/* Non-blocking: 0 = connected, -EINPROGRESS = *ret_fd becomes writable when it is decided; then wire_dial_result(). */
+int wire_dial(const struct init_wire *wire, int *ret_fd, struct err *e);
+int wire_dial_result(int fd, struct err *e);
+/* The ring wants blocking sockets: a non-blocking one would answer -EAGAIN instead of waiting. */
+int wire_make_blocking(int fd, struct err *e);
+
+/* ---- ring.c: the service's ring, and ours ---- */
+int ring_make(struct init *init, const int event_fd, const int note_read_fd, const int *ingress_fds, struct err *e);
+int ring_enable(int ring_fd, struct err *e);
+int sender_make(struct io_uring *sender, struct err *e);
+/* Puts fd into a slot of the service's ring; the service gets a completion with user_data. */
+int sender_send(struct io_uring *sender, int ring_fd, int fd, uint32_t slot, uint64_t user_data, struct err *e);
+
+/* ---- seal.c ---- */
+struct child_fds {
+    int log_write_fd, event_fd, note_write_fd, status_fd;
+};
+/* In the forked child: does not return.  Reports a failed stage as a struct init_message on status_fd. */
+_Noreturn void seal_and_exec(struct init *init, const struct child_fds *fds);
+/* Drops every capability of the calling process, for good; no_new_privs.  uid, gid: taken first. */
+int seal_drop_all(uint32_t uid, uint32_t gid, struct err *e);
+int seal_filter(const void *instructions, uint32_t bytes, struct err *e);
+
+/* ---- logs.c ---- */
+void logs_open(struct logs *logs, int fd_a, int fd_b, uint64_t bytes_max);
+void logs_write(struct logs *logs, const char *bytes, size_t count);
+void logs_flush(struct logs *logs); /* ends an unfinished line */
+
+/* ---- loop.c ---- */
+/* Handles one message of hostd; used before the loop as well. */
+void loop_message(struct init *init, const struct init_message *message);
+_Noreturn void loop_run(struct init *init);
+/* Never blocks: what hostd does not take is dropped (it reads our exit status too). */
+void tell_hostd(struct init *init, const struct init_message *message);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * logs.c - what the service prints, into two files of bounded size.  Doing.
+ *
+ * Each line is stored as "SECONDS.MILLIS TEXT\n", TEXT as it came (at most a line buffer long: a longer one is cut into
+ * several).  Escaping and prefixes are added by who shows it.  When the current file is full the other one is emptied
+ * and becomes the current one: disk use is bounded, and the last bytes_max bytes are always there.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "initsvc/init.h"
+
+void logs_open(struct logs *logs, int fd_a, int fd_b, uint64_t bytes_max)
+{
+    *logs = (struct logs){.fd = {fd_a, fd_b}, .bytes_max = bytes_max};
+    for (int i = 0; i < 2; i++) {
+        off_t end = lseek(logs->fd[i], 0, SEEK_END);
+        logs->bytes[i] = end > 0 ? (uint64_t)end : 0;
+    }
+    /* The fuller one of the last run is the older one, unless there is room in it. */
+    logs->current = logs->bytes[0] >= bytes_max && logs->bytes[1] < bytes_max ? 1 : 0;
+}
+
+static void write_line(struct logs *logs)
+{
+    char stamped[sizeof logs->line + 32];
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail; vDSO */
+    int head = snprintf(stamped, sizeof stamped, "%lld.%03ld ", (long long)now.tv_sec, now.tv_nsec / 1000000);
+    memcpy(stamped + head, logs->line, logs->used);
+    size_t bytes = (size_t)head + logs->used;
+    stamped[bytes++] = '\n';
+    logs->used = 0;
+
+    if (logs->bytes[logs->current] + bytes > logs->bytes_max) {
+        logs->current ^= 1;
+        if (ftruncate(logs->fd[logs->current], 0) == 0)
+            logs->bytes[logs->current] = 0;
+        else
+            return; /* keep the bound rather than the line */
+    }
+    ssize_t written = write(logs->fd[logs->current], stamped, bytes);
+    if (written > 0) /* a full disk loses log lines, never calls */
+        logs->bytes[logs->current] += (uint64_t)written;
+}
+
+void logs_write(struct logs *logs, const char *bytes, size_t count)
+{
+    while (count > 0) {
+        const char *newline = memchr(bytes, '\n', count);
+        size_t part = newline ? (size_t)(newline - bytes) : count;
+        size_t room = sizeof logs->line - logs->used;
+        size_t taken = part < room ? part : room;
+        memcpy(logs->line + logs->used, bytes, taken);
+        logs->used += taken;
+        bytes += taken;
+        count -= taken;
+        if (newline && taken == part) {
+            bytes++;
+            count--;
+            write_line(logs);
+        } else if (logs->used == sizeof logs->line) {
+            write_line(logs);
+        }
+    }
+}
+
+void logs_flush(struct logs *logs)
+{
+    if (logs->used > 0)
+        write_line(logs);
+}

@@ -1,0 +1,344 @@
+/*
+ * loop.c - PID 1 after the start: one loop, one exit.
+ *
+ *   poll ──▶ hostd's messages  (renew a link, stop)          loop_message()
+ *        ├─▶ the service's notes (ready, wants a wire, counts) service_note()
+ *        ├─▶ the service's output → log files                logs_write()
+ *        ├─▶ dials under way, dials to try again             dial_done(), dial()
+ *        └─▶ children that ended → reap; the main one → leave()
+ *
+ * Invariants
+ *  I1  Nothing here blocks: every descriptor is non-blocking, every wait is the one poll.
+ *  I2  Only the end of the service, or the deadline of a stop, ends us.  hostd's death does not.
+ *  I3  The service is not trusted: its notes are checked, and name only slots of the link they name.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "initsvc/init.h"
+#include "rpc/base/clock.h"
+#include "rpc/base/own.h"
+
+#define DIAL_PAUSE_MS_MIN 10u
+#define DIAL_PAUSE_MS_MAX 500u
+#define DRAIN_BYTES_MAX (1u << 20) /* of log per turn: a flood must not keep us from the rest */
+
+void tell_hostd(struct init *init, const struct init_message *message)
+{
+    if (init->stage_fd >= 0)
+        (void)send(init->stage_fd, message, sizeof *message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static const struct contract_link *contract_link(const struct init *init, uint32_t link)
+{
+    return (const struct contract_link *)(const void *)((const char *)init->contract + init->contract->links_at) + link;
+}
+
+/* ---- wires ---- */
+
+/* Hands link->fd over to the service.  Whatever happens, the descriptor is not ours any more. */
+static void deliver(struct init *init, uint32_t index)
+{
+    struct link *link = &init->links[index];
+    struct err e;
+    int result = sender_send(&init->sender, init->ring_fd, link->fd, link->want_slot,
+                             wire_user_data(index, link->want_slot, link->wire.generation), &e);
+    fd_close(&link->fd);
+    /* A failure means that the service is ending (its ring takes nothing more): the reaper sees that. */
+    if (result == 0)
+        link->has_want = false;
+}
+
+static void dial_failed(struct link *link)
+{
+    fd_close(&link->fd);
+    link->is_dialing = false;
+    link->pause_ms = link->pause_ms ? link->pause_ms * 2 : DIAL_PAUSE_MS_MIN;
+    if (link->pause_ms > DIAL_PAUSE_MS_MAX)
+        link->pause_ms = DIAL_PAUSE_MS_MAX;
+    link->retry_at_ms = clock_ms() + link->pause_ms;
+}
+
+static void dial_done(struct init *init, uint32_t index)
+{
+    struct link *link = &init->links[index];
+    struct err e;
+    link->is_dialing = false;
+    if (wire_dial_result(link->fd, &e) < 0 || wire_make_blocking(link->fd, &e) < 0) {
+        dial_failed(link);
+        return;
+    }
+    link->pause_ms = 0;
+    deliver(init, index);
+}
+
+static void dial(struct init *init, uint32_t index)
+{
+    struct link *link = &init->links[index];
+    struct err e;
+    link->retry_at_ms = 0;
+    int result = wire_dial(&link->wire, &link->fd, &e);
+    if (result == 0)
+        dial_done(init, index);
+    else if (result == -EINPROGRESS)
+        link->is_dialing = true;
+    else
+        dial_failed(link); /* the old wire is gone with its peer; INIT_RENEW brings the next one */
+}
+
+/* The service has an empty slot, or we have a new wire: bring them together. */
+static void serve_want(struct init *init, uint32_t index)
+{
+    struct link *link = &init->links[index];
+    if (!link->has_want || !link->wire.is_up)
+        return;
+    if (contract_link(init, index)->direction == LINK_OUT) {
+        if (link->fd < 0)
+            dial(init, index);
+        return;
+    }
+    struct err e;
+    if (link->fd < 0 && wire_listen(&link->wire, &link->fd, &e) < 0)
+        return; /* the service still holds the old one, or the wire is gone: the next renewal mends both */
+    deliver(init, index);
+}
+
+static void note_to_service(struct init *init, uint32_t kind, uint32_t link, uint32_t generation)
+{
+    if (init->service_pid <= 0)
+        return; /* not started: it will read all of this in its contract */
+    struct note_down note = {.kind = kind, .link = link, .generation = generation};
+    (void)!write(init->note_down_fd, &note, sizeof note); /* full: 4,000 notes unread, the service does not turn */
+}
+
+static void renew(struct init *init, uint32_t index, const struct init_wire *wire)
+{
+    struct link *link = &init->links[index];
+    fd_close(&link->fd);
+    link->is_dialing = false;
+    link->retry_at_ms = 0;
+    link->pause_ms = 0;
+    link->wire = *wire;
+    link->wire.is_up = 1;
+    if (contract_link(init, index)->direction == LINK_IN) {
+        struct init_message message = {.kind = INIT_LISTENING, .link = index};
+        /* The listener stands before hostd lets the caller connect; its backlog keeps early connections. */
+        if (wire_listen(&link->wire, &link->fd, &message.error) < 0)
+            message.error.code = message.error.code ? message.error.code : -EIO;
+        tell_hostd(init, &message);
+    }
+    note_to_service(init, NOTE_RENEWED, index, wire->generation);
+    serve_want(init, index);
+}
+
+/* ---- messages of hostd ---- */
+
+void loop_message(struct init *init, const struct init_message *message)
+{
+    if (message->kind == INIT_RENEW && message->link < init->link_count) {
+        renew(init, message->link, &message->wire);
+    } else if (message->kind == INIT_STOP && init->kill_at_ms == 0) {
+        init->kill_at_ms = clock_ms() + message->value;
+        note_to_service(init, NOTE_STOP, 0, 0);
+    }
+}
+
+static void read_hostd(struct init *init)
+{
+    struct init_message message;
+    ssize_t got;
+    while ((got = recv(init->stage_fd, &message, sizeof message, MSG_DONTWAIT)) > 0)
+        if ((size_t)got == sizeof message)
+            loop_message(init, &message);
+    if (got == 0 || (errno != EAGAIN && errno != EINTR))
+        fd_close(&init->stage_fd); /* hostd is gone; the service and its policy stay */
+}
+
+/* ---- notes of the service ---- */
+
+static void service_note(struct init *init, const struct note_up *note)
+{
+    if (note->kind == NOTE_READY && !init->is_ready) {
+        init->is_ready = true;
+        (void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0); /* from here we outlive hostd */
+        struct init_message message = {.kind = INIT_IS_READY};
+        tell_hostd(init, &message);
+        return;
+    }
+    if (note->link >= init->link_count)
+        return;
+    struct link *link = &init->links[note->link];
+    const struct contract_link *quota = contract_link(init, note->link);
+    switch (note->kind) {
+    case NOTE_WANT:
+        /* Listeners and connections of our making go into the first two slots of a link (contract.h, I2). */
+        if (note->slot < quota->slot_first || note->slot > quota->slot_first + 1)
+            return;
+        link->has_want = true;
+        link->want_slot = note->slot;
+        serve_want(init, note->link);
+        return;
+    case NOTE_DENIED:
+        link->denied += note->count;
+        link->denied_method = note->method;
+        return;
+    case NOTE_BROKEN:
+        link->broken += note->count;
+        return;
+    case NOTE_CALLS:
+        link->calls += note->count;
+        return;
+    default:
+        return;
+    }
+}
+
+static void read_notes(struct init *init)
+{
+    struct note_up notes[64];
+    ssize_t got;
+    while ((got = read(init->note_up_fd, notes, sizeof notes)) > 0)
+        for (size_t i = 0; i < (size_t)got / sizeof notes[0]; i++)
+            service_note(init, &notes[i]);
+    if (got == 0)
+        fd_close(&init->note_up_fd);
+}
+
+static void flush_count(struct init *init, uint32_t index, uint32_t kind, uint32_t *count, uint32_t method)
+{
+    if (*count == 0 || init->stage_fd < 0)
+        return;
+    struct init_message message = {
+        .kind = INIT_COUNTS, .link = index, .note = {.kind = kind, .link = index, .count = *count, .method = method}};
+    if (send(init->stage_fd, &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        *count = 0; /* else: told with the next turn */
+}
+
+static void flush_counts(struct init *init)
+{
+    for (uint32_t i = 0; i < init->link_count; i++) {
+        struct link *link = &init->links[i];
+        flush_count(init, i, NOTE_DENIED, &link->denied, link->denied_method);
+        flush_count(init, i, NOTE_BROKEN, &link->broken, 0);
+        flush_count(init, i, NOTE_CALLS, &link->calls, 0);
+    }
+}
+
+/* ---- log ---- */
+
+static void read_log(struct init *init)
+{
+    char bytes[16384];
+    ssize_t got = 0;
+    for (size_t total = 0; total < DRAIN_BYTES_MAX; total += (size_t)got) {
+        got = read(init->log_fd, bytes, sizeof bytes);
+        if (got <= 0)
+            break;
+        logs_write(&init->logs, bytes, (size_t)got);
+    }
+    if (got == 0) {
+        logs_flush(&init->logs);
+        fd_close(&init->log_fd);
+    }
+}
+
+/* ---- children ---- */
+
+static _Noreturn void leave(struct init *init, int wait_status)
+{
+    if (init->note_up_fd >= 0)
+        read_notes(init);
+    if (init->log_fd >= 0)
+        read_log(init);
+    logs_flush(&init->logs);
+    flush_counts(init);
+    char text[32];
+    int bytes = snprintf(text, sizeof text, "%d\n", wait_status);
+    (void)!pwrite(init->status_fd, text, (size_t)bytes, 0); /* for a hostd that is not our parent */
+    struct init_message message = {.kind = INIT_EXITED, .value = (uint32_t)wait_status};
+    tell_hostd(init, &message);
+    _exit(WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
+}
+
+static void reap(struct init *init)
+{
+    struct signalfd_siginfo info;
+    while (read(init->signal_fd, &info, sizeof info) > 0)
+        ; /* SIGCHLD coalesces: only the fact counts; others are for nobody here */
+    for (;;) {
+        int wait_status = 0;
+        pid_t pid = waitpid(-1, &wait_status, WNOHANG);
+        if (pid <= 0)
+            return;
+        if (pid == init->service_pid)
+            leave(init, wait_status);
+    }
+}
+
+/* ---- the loop ---- */
+
+static int next_timeout_ms(const struct init *init)
+{
+    uint64_t next = init->kill_at_ms;
+    for (size_t i = 0; i < init->link_count; i++) {
+        uint64_t at = init->links[i].retry_at_ms;
+        if (at && (!next || at < next))
+            next = at;
+    }
+    if (!next)
+        return -1;
+    uint64_t now = clock_ms();
+    return next <= now ? 0 : next - now > 60000 ? 60000 : (int)(next - now);
+}
+
+static void run_timers(struct init *init)
+{
+    uint64_t now = clock_ms();
+    for (uint32_t i = 0; i < init->link_count; i++)
+        if (init->links[i].retry_at_ms && init->links[i].retry_at_ms <= now)
+            dial(init, i);
+    if (init->kill_at_ms && init->kill_at_ms <= now)
+        leave(init, SIGKILL); /* our end is the kernel's SIGKILL for all that runs here */
+}
+
+_Noreturn void loop_run(struct init *init)
+{
+    for (;;) {
+        struct pollfd polls[4 + LINKS_MAX];
+        uint32_t dialing[LINKS_MAX];
+        nfds_t count = 4;
+        polls[0] = (struct pollfd){.fd = init->stage_fd, .events = POLLIN};
+        polls[1] = (struct pollfd){.fd = init->note_up_fd, .events = POLLIN};
+        polls[2] = (struct pollfd){.fd = init->log_fd, .events = POLLIN};
+        polls[3] = (struct pollfd){.fd = init->signal_fd, .events = POLLIN};
+        for (uint32_t i = 0; i < init->link_count; i++) {
+            if (!init->links[i].is_dialing)
+                continue;
+            dialing[count - 4] = i;
+            polls[count++] = (struct pollfd){.fd = init->links[i].fd, .events = POLLOUT};
+        }
+        if (poll(polls, count, next_timeout_ms(init)) < 0 && errno != EINTR)
+            continue; /* out of memory for a moment; nothing better to do than to try again */
+        if (polls[2].revents)
+            read_log(init);
+        if (polls[1].revents)
+            read_notes(init);
+        for (nfds_t k = 4; k < count; k++)
+            if (polls[k].revents && init->links[dialing[k - 4]].is_dialing)
+                dial_done(init, dialing[k - 4]);
+        if (polls[0].revents)
+            read_hostd(init);
+        if (polls[3].revents)
+            reap(init);
+        run_timers(init);
+        flush_counts(init);
+    }
+}

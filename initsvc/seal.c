@@ -1,0 +1,260 @@
+/*
+ * seal.c - the child of PID 1, from fork to the service's first instruction.
+ *
+ * Each step gives something up for good; the order matters:
+ *   enable the ring   it can do only what was listed, from now on for everybody
+ *   contract          sealed: nobody can change what the service is told about its wires
+ *   limits            the hard ones, so they cannot be raised
+ *   capabilities      bounding set first (that needs one), then ids, then all sets, no_new_privs
+ *   Landlock          what the mounts allow, once more by path
+ *   seccomp           last: nothing above is on its list any more
+ *   exec              of the one binary, by descriptor
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <linux/securebits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "initsvc/init.h"
+#include "rpc/base/compat.h"
+#include "rpc/base/own.h"
+
+#define SCRATCH_FD 100 /* descriptors are parked from here on while 0 to 5 are laid out; also below RLIMIT_NOFILE */
+
+/* ---- contract ---- */
+
+static int write_contract(const struct init *init, int *ret_fd, struct err *e)
+{
+    uint32_t bytes = init->setup->contract_bytes;
+    FD_AUTO int fd = memfd_create("contract", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 || ftruncate(fd, bytes) < 0)
+        return err_sys(e, -errno, "make the contract");
+    struct contract *contract = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (contract == MAP_FAILED)
+        return err_sys(e, -errno, "map the contract");
+    memcpy(contract, init->contract, bytes);
+    contract->ring = init->ring_params;
+    contract->ring_entries = init->ring_params.sq_entries;
+    struct contract_link *links = (void *)((char *)contract + contract->links_at);
+    for (size_t i = 0; i < init->link_count; i++) {
+        links[i].is_wired = init->links[i].fd >= 0;
+        links[i].peer_generation = init->links[i].wire.generation;
+    }
+    (void)munmap(contract, bytes); /* F_SEAL_WRITE is refused while a writable mapping stands, so this did work */
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        return err_sys(e, -errno, "seal the contract");
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
+/* ---- descriptors ---- */
+
+static int lay_out(const int sources[CONTRACT_FD_COUNT], int *status_fd, int *exe_fd, int *ruleset_fd, struct err *e)
+{
+    int parked[CONTRACT_FD_COUNT];
+    for (int i = 0; i < CONTRACT_FD_COUNT; i++) {
+        parked[i] = fcntl(sources[i], F_DUPFD_CLOEXEC, SCRATCH_FD);
+        if (parked[i] < 0)
+            return err_sys(e, -errno, "park descriptor %d", i);
+    }
+    int *others[] = {status_fd, exe_fd, ruleset_fd};
+    for (size_t i = 0; i < ARRAY_COUNT(others); i++) {
+        if (*others[i] < 0)
+            continue;
+        *others[i] = fcntl(*others[i], F_DUPFD_CLOEXEC, SCRATCH_FD);
+        if (*others[i] < 0)
+            return err_sys(e, -errno, "park a descriptor");
+    }
+    for (int i = 0; i < CONTRACT_FD_COUNT; i++)
+        if (dup2(parked[i], i) < 0)
+            return err_sys(e, -errno, "place descriptor %d", i);
+    /* Everything else ends at exec, whoever opened it and however. */
+    if (close_range(CONTRACT_FD_COUNT, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+        return err_sys(e, -errno, "close_range");
+    return 0;
+}
+
+/* ---- limits ---- */
+
+static int set_limit(int resource, const char *name, uint64_t value, struct err *e)
+{
+    struct rlimit limit = {value, value};
+    if (setrlimit((__rlimit_resource_t)resource, &limit) < 0)
+        return err_sys(e, -errno, "limit %s=%llu", name, (unsigned long long)value);
+    return 0;
+}
+
+static int set_limits(const struct init *init, struct err *e)
+{
+    int result = set_limit(RLIMIT_CORE, "core", 0, e);
+    if (result == 0)
+        result = set_limit(RLIMIT_NPROC, "nproc", init->setup->processes_max, e);
+    if (result == 0)
+        result = set_limit(RLIMIT_MEMLOCK, "memlock", 0, e);
+    if (result == 0)
+        result = set_limit(RLIMIT_MSGQUEUE, "msgqueue", 0, e);
+    if (result == 0)
+        result = set_limit(RLIMIT_NOFILE, "nofile", init->setup->files_max, e);
+    return result;
+}
+
+/* ---- capabilities ---- */
+
+int seal_drop_all(uint32_t uid, uint32_t gid, struct err *e)
+{
+    for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+            return err_sys(e, -errno, "drop capability %d from the bounding set", cap);
+    /* From here no exec and no change of ids gives or keeps a capability. */
+    unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+                         SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+    if (prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0)
+        return err_sys(e, -errno, "lock the secure bits");
+    if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+        return err_sys(e, -errno, "take user id %u, group id %u", uid, gid);
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[2] = {{0}};
+    if (syscall(SYS_capset, &header, none) < 0)
+        return err_sys(e, -errno, "drop all capabilities");
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return err_sys(e, -errno, "no_new_privs");
+    return 0;
+}
+
+/* ---- Landlock ---- */
+
+#define LANDLOCK_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define LANDLOCK_WRITE                                                                                                 \
+    (LANDLOCK_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |   \
+     LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG)
+#define LANDLOCK_FS_ALL_ABI2 ((LANDLOCK_ACCESS_FS_REFER << 1) - 1)
+
+static int allow_below(int ruleset_fd, const char *path, uint64_t access, uint64_t handled, bool is_directory,
+                       struct err *e)
+{
+    FD_AUTO int fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        return err_sys(e, -errno, "open %s", path);
+    if (!is_directory)
+        access &= ~(uint64_t)(LANDLOCK_ACCESS_FS_READ_DIR);
+    struct landlock_path_beneath_attr rule = {.allowed_access = access & handled, .parent_fd = fd};
+    if (syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
+        return err_sys(e, -errno, "Landlock rule for %s", path);
+    return 0;
+}
+
+/* ret_fd: -1 when the kernel has no Landlock and the TOML accepts that. */
+static int make_ruleset(const struct init *init, int *ret_fd, struct err *e)
+{
+    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    if (abi < 2) {
+        if (init->setup->flags & INIT_ACCEPT_NO_LANDLOCK)
+            return 0;
+        (void)err_set(e, -EOPNOTSUPP, "this kernel has no Landlock of ABI 2 or newer");
+        return err_hint(e, "enable it (lsm=landlock,...), or write accept_missing = [\"landlock\"] in the TOML");
+    }
+    struct compat_landlock_ruleset attr = {.handled_access_fs = LANDLOCK_FS_ALL_ABI2};
+    if (abi >= 3)
+        attr.handled_access_fs |= LANDLOCK_ACCESS_FS_TRUNCATE;
+    if (abi >= 5)
+        attr.handled_access_fs |= LANDLOCK_ACCESS_FS_IOCTL_DEV;
+    if (abi >= 4)
+        attr.handled_access_net = LANDLOCK_ACCESS_NET_BIND_TCP | LANDLOCK_ACCESS_NET_CONNECT_TCP;
+    if (abi >= 6)
+        attr.scoped = LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL;
+    size_t bytes = abi >= 6 ? sizeof attr : abi >= 4 ? 2 * sizeof(__u64) : sizeof(__u64);
+    FD_AUTO int fd = (int)syscall(SYS_landlock_create_ruleset, &attr, bytes, 0);
+    if (fd < 0)
+        return err_sys(e, -errno, "make a Landlock ruleset");
+
+    const struct init_mount *mounts = (const void *)((const char *)init->setup + init->setup->mounts_at);
+    for (uint32_t i = 0; i < init->setup->mount_count; i++) {
+        uint64_t access = LANDLOCK_READ;
+        if (i == 0)
+            access = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE;
+        else if (mounts[i].is_writable)
+            access = LANDLOCK_WRITE | LANDLOCK_ACCESS_FS_TRUNCATE;
+        int result = allow_below(fd, mounts[i].to, access, attr.handled_access_fs, mounts[i].is_directory, e);
+        if (result < 0)
+            return result;
+    }
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
+/* ---- seccomp ---- */
+
+int seal_filter(const void *instructions, uint32_t bytes, struct err *e)
+{
+    struct sock_fprog program = {
+        .len = (unsigned short)(bytes / sizeof(struct sock_filter)),
+        .filter = (struct sock_filter *)(uintptr_t)instructions,
+    };
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
+        return err_sys(e, -errno, "install the system call filter");
+    return 0;
+}
+
+/* ---- the child ---- */
+
+static _Noreturn void give_up(int status_fd, enum init_stage stage, const struct err *e)
+{
+    struct init_message message = {.kind = INIT_STAGE, .stage = stage, .error = *e};
+    (void)!write(status_fd, &message, sizeof message); /* below PIPE_BUF; PID 1 reads it, or is gone */
+    _exit(1);
+}
+
+_Noreturn void seal_and_exec(struct init *init, const struct child_fds *fds)
+{
+    const struct init_setup *setup = init->setup;
+    struct err e = {0};
+    int status_fd = fds->status_fd;
+    int exe_fd = init->exe_fd;
+    int ruleset_fd = -1;
+    int contract_fd = -1;
+
+    sigset_t none;
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL); /* PID 1 blocks signals for its signalfd; the service must not inherit that */
+
+    if (ring_enable(init->ring_fd, &e) < 0)
+        give_up(status_fd, STAGE_RING, &e);
+    if (write_contract(init, &contract_fd, &e) < 0)
+        give_up(status_fd, STAGE_CONTRACT, &e);
+    if (make_ruleset(init, &ruleset_fd, &e) < 0)
+        give_up(status_fd, STAGE_LANDLOCK, &e);
+    const int sources[CONTRACT_FD_COUNT] = {
+        [CONTRACT_FD] = contract_fd,           [CONTRACT_STDOUT_FD] = fds->log_write_fd,
+        [CONTRACT_STDERR_FD] = fds->log_write_fd, [CONTRACT_RING_FD] = init->ring_fd,
+        [CONTRACT_EVENT_FD] = fds->event_fd,   [CONTRACT_NOTE_FD] = fds->note_write_fd,
+    };
+    if (lay_out(sources, &status_fd, &exe_fd, &ruleset_fd, &e) < 0)
+        give_up(status_fd, STAGE_LIMITS, &e);
+    if (set_limits(init, &e) < 0)
+        give_up(status_fd, STAGE_LIMITS, &e);
+    if (seal_drop_all(setup->uid, setup->gid, &e) < 0)
+        give_up(status_fd, STAGE_CAPS, &e);
+    if (ruleset_fd >= 0 && syscall(SYS_landlock_restrict_self, ruleset_fd, 0) < 0) {
+        (void)err_sys(&e, -errno, "landlock_restrict_self");
+        give_up(status_fd, STAGE_LANDLOCK, &e);
+    }
+    if (seal_filter((const char *)setup + setup->service_filter_at, setup->service_filter_bytes, &e) < 0)
+        give_up(status_fd, STAGE_SECCOMP, &e);
+
+    char name[NAME_BYTES];
+    memcpy(name, init->contract->service, sizeof name);
+    char *argv[] = {name, NULL};
+    char *envp[] = {NULL};
+    (void)syscall(SYS_execveat, exe_fd, "", argv, envp, AT_EMPTY_PATH);
+    (void)err_sys(&e, -errno, "exec the service's binary");
+    give_up(status_fd, STAGE_EXEC, &e);
+}
