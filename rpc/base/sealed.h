@@ -1,0 +1,40 @@
+/*
+ * sealed.h - what a sealed ring may do: one list for the side that seals it and the side that uses it.
+ *
+ * initsvc's child restricts the ring to exactly this before the program starts (IORING_REGISTER_RESTRICTIONS); librpc
+ * uses nothing else.  Never to be listed: CONNECT, SHUTDOWN, SENDMSG, SOCKET, URING_CMD, FIXED_FD_INSTALL (each of them
+ * makes a wire or a descriptor that nobody declared).
+ *
+ * What librpc expects of the descriptors behind the ring, because nothing in the lists could set it later:
+ *   - the eventfd and the read end of the note pipe are blocking (IORING_OP_READ of an O_NONBLOCK file gives EAGAIN);
+ *   - the write end of the note pipe, CONTRACT_NOTE_FD, is O_NONBLOCK (the service never waits for PID 1);
+ *   - TCP_NODELAY is set on connections and on listeners (accepted sockets inherit it).
+ */
+#ifndef RPC_BASE_SEALED_H
+#define RPC_BASE_SEALED_H
+
+#include <linux/io_uring.h>
+#include <stdint.h>
+
+static const uint8_t sealed_ops[] __attribute__((unused)) = {
+    IORING_OP_ACCEPT,       /* into a slot of the listener's own quota */
+    IORING_OP_RECV,         /* bytes of a wire */
+    IORING_OP_SEND,         /* the same, the other way */
+    IORING_OP_READ,         /* the eventfd and the note pipe */
+    IORING_OP_ASYNC_CANCEL, /* before a slot is freed, and when a stream's time is over */
+};
+
+static const uint8_t sealed_registrations[] __attribute__((unused)) = {
+    IORING_REGISTER_FILES_UPDATE, /* frees a slot: its file becomes -1 */
+};
+
+/* Every operation uses the table (IOSQE_FIXED_FILE), and no other flag of a submission is allowed. */
+#define SEALED_SQE_FLAGS_REQUIRED (1u << IOSQE_FIXED_FILE_BIT)
+#define SEALED_SQE_FLAGS_ALLOWED (1u << IOSQE_FIXED_FILE_BIT)
+
+/* Flags that the ring is made with; SUBMIT_ALL: one refused operation does not hold back those behind it. */
+#define SEALED_RING_FLAGS                                                                                              \
+    (IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |   \
+     IORING_SETUP_SUBMIT_ALL)
+
+#endif
