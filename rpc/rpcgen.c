@@ -148,7 +148,7 @@ static void write_note(FILE *out)
 
 static void write_header(FILE *out)
 {
-    char guard[IDENTIFIER_BYTES];
+    char guard[IDENTIFIER_BYTES + 16];
     (void)snprintf(guard, sizeof guard, "RPCGEN_%s_RPC_H", prefix);
     fprintf(out, "/* Made by rpcgen from %s.proto: stubs of interface %s. */\n#ifndef ", RPCGEN_BASE,
             service->short_name);
