@@ -1,7 +1,7 @@
 # hostd: build, run, test.  `make help` lists the targets.
 #
-# One file per folder (module.mk) says what the folder builds; this one holds the flags, the pattern rules and the
-# targets that people type.  Everything that is made goes below build/.
+# One file per folder (module.mk) says what the folder builds; this one holds the flags, the packages, the targets that
+# people type, and the pattern rules.  Everything that is made goes below build/.
 
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
@@ -29,8 +29,83 @@ GEN_CFLAGS = -std=c17 $(CFLAGS) $(HARDEN) -w $(CPPFLAGS)
 VERSION := 0.1.0
 CPPFLAGS += -DHOSTD_VERSION='"$(VERSION)"'
 
-.PHONY: all deps run test check bench clean help format install unit
+.PHONY: all deps deps-run run test check clean help format unit clang test-tools
 all:
+
+# ---- packages ------------------------------------------------------------------------------------------------------
+
+# What building and running needs, beyond git and make.
+RUN_PACKAGES := gcc g++ libc6-dev libcap-ng-dev libgumbo-dev libjansson-dev libmnl-dev libnftnl-dev libnl-3-dev \
+	libnl-route-3-dev libprotobuf-c-dev libseccomp-dev libsqlite3-dev libssl-dev libtomlplusplus-dev liburing-dev \
+	node-llhttp protobuf-c-compiler
+# What the tests need beyond that.
+TEST_PACKAGES := bats bats-assert bats-support chromium chromium-driver clang clang-format clang-tidy curl iproute2 jq \
+	libcmocka-dev nftables procps shellcheck sqlite3 strace util-linux
+
+# $(call missing,PACKAGES): those that dpkg does not have installed.  Empty where there is no dpkg: others name packages otherwise.
+missing = $(filter-out $(shell command -v dpkg-query >/dev/null || echo $(1); \
+	dpkg-query -W -f='$${db:Status-Status} $${Package}\n' $(1) 2>/dev/null | sed -n 's/^installed //p'),$(1))
+# $(call install,PACKAGES): a recipe that installs what is missing of them; nothing missing: no apt, no time.
+define install
+	@missing='$(call missing,$(1))'; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ]; then echo "apt-get install --no-install-recommends $$missing"; exit 2; fi; \
+	set -e; export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update; \
+	apt-get install -y --no-install-recommends $$missing
+endef
+
+# A build that lacks a package says so at once, instead of a compiler's "no such file".
+GOALS := $(or $(MAKECMDGOALS),all)
+ifneq ($(filter-out deps deps-run run test check clean help format,$(GOALS)),)
+MISSING := $(call missing,$(RUN_PACKAGES) $(if $(filter unit test-tools,$(GOALS)),libcmocka-dev) $(if $(filter clang,$(GOALS)),clang))
+ifneq ($(MISSING),)
+$(error packages are missing: $(MISSING).  As root, run `make deps`)
+endif
+endif
+
+# ---- targets that people type --------------------------------------------------------------------------------------
+
+help:
+	@echo 'make          builds everything into build/bin'
+	@echo 'make run      installs what is missing, builds, starts zoobar at http://127.0.0.1:8080/ (as root; Ctrl-C stops it)'
+	@echo 'make test     installs what is missing, builds, runs every test; ONLY="unit bats/web.bats" runs a part'
+	@echo 'make check    the rules of the tree: who includes whom, format, shell scripts, static analysis'
+	@echo 'make unit     builds the unit tests into build/unit'
+	@echo 'make deps     installs the Debian packages that are missing (as root)'
+	@echo 'make format   formats the C sources'
+	@echo 'make clean    removes build/'
+
+deps:
+	$(call install,$(RUN_PACKAGES) $(TEST_PACKAGES))
+deps-run:
+	$(call install,$(RUN_PACKAGES))
+
+# A second make builds: what deps installs must be there when the packages are looked at.
+BUILD = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
+run: deps-run
+	@$(BUILD) all
+	@exec $(B)/bin/hostd start apps/zoobar/zoobar.toml
+
+# ONLY: words for tests/run (check, unit, bats, bats/web.bats, unit/frame).
+test: deps
+	@$(BUILD) all unit test-tools
+	@$(BUILD) clang
+	@exec tests/run --build $(B) $(ONLY)
+
+# The same sources under clang: another compiler's warnings are errors too.
+clang:
+	@$(BUILD) B=$(B)/clang CC=clang CXX=clang++ all test-tools
+
+check:
+	@exec tests/run --build $(B) check
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h' '*.cpp')
+
+clean:
+	rm -rf $(B)
 
 # ---- pattern rules -------------------------------------------------------------------------------------------------
 
@@ -52,6 +127,8 @@ $(B)/san/%.o: %.cpp
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
 	@mkdir -p $(@D)
 	protoc-c --c_out=$(B)/gen $<
+	@# A method may be called like a word of C (Auth.Register): protobuf-c's own service table, which we do not use, would not compile.
+	@sed -i -E 's/\(\*(auto|break|case|continue|default|do|register|restrict|return|static|switch)\)\(/(*\1_)(/' $(B)/gen/$*.pb-c.h
 $(B)/obj/gen/%.pb-c.o: $(B)/gen/%.pb-c.c
 	@mkdir -p $(@D)
 	$(CC) $(GEN_CFLAGS) -c -o $@ $<
@@ -94,6 +171,12 @@ $(B)/unit/$(1): $(patsubst %.cpp,$(B)/san/%.o,$(patsubst %.c,$(B)/san/%.o,$(2)))
 	$$(CXX) $$(SAN_FLAGS) -o $$@ $$^ -lcmocka $(3)
 endef
 
+# ---- what the folders build ----------------------------------------------------------------------------------------
+
 include rpc/module.mk netconf/module.mk rootfs/module.mk initsvc/module.mk hostd/module.mk apps/module.mk tests/module.mk
+
+all: $(SERVICES)
+unit: $(UNIT_TESTS)
+test-tools: $(TEST_TOOLS)
 
 -include $(shell [ -d $(B) ] && find $(B) -name '*.d')
