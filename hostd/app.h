@@ -1,0 +1,142 @@
+/*
+ * app.h - one running application, as hostd holds it: the plan, and what became of it.
+ *
+ * Private to this folder.  spawn.c fills an instance, supervise.c drives them all, control.c and rundir.c show them.
+ *
+ * Invariants
+ *  I1  hostd is one thread; only supervise.c changes the state of an instance.
+ *  I2  An instance owns its descriptors; instance_done() ends all of them, whatever stage it was in.
+ *  I3  A wire has a number of its own for each time it is made: names and addresses never come back in a run.
+ */
+#ifndef HOSTD_APP_H
+#define HOSTD_APP_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "hostd/cgroup.h"
+#include "hostd/filter.h"
+#include "hostd/plan.h"
+#include "initsvc/contract.h"
+#include "netconf/netconf.h"
+
+#define APP_PATH_BYTES 256
+#define APP_STOP_WAITERS_MAX 16u
+
+enum instance_state {
+    INSTANCE_DOWN,      /* nothing of it exists; restart_at_ms says when it is tried again */
+    INSTANCE_STARTING,  /* cloned; waits for LISTENING */
+    INSTANCE_LISTENING, /* waits until every callee's listener for it stands */
+    INSTANCE_CONNECTING,/* told to connect; waits for READY */
+    INSTANCE_READY,
+    INSTANCE_STOPPING,  /* told to stop */
+    INSTANCE_STATE_COUNT
+};
+
+struct instance {
+    enum instance_state state;
+    uint32_t generation;      /* of the last start; 0 = never started */
+    pid_t init_pid;           /* 0 = none */
+    pid_t service_pid;        /* as the host sees it; 0 = not known yet */
+    int pidfd, stage_fd, netns_fd;
+    int log_fd[2], status_fd;
+    uint64_t started_at_ms, ready_at_ms;
+    uint64_t restart_at_ms;   /* when DOWN; 0 = not planned */
+    uint64_t kill_at_ms;      /* when STOPPING */
+    uint32_t restart_pause_ms;
+    uint32_t awaited;         /* callees' listeners still to come */
+    bool is_listening;
+    int wait_status;          /* of the service, when has_status */
+    bool has_status;
+    struct err error;         /* the failed stage of this start */
+    enum init_stage failed_stage;
+};
+
+struct wire {
+    uint32_t number;          /* names and addresses: plan_ifname(), plan_address() */
+    bool is_made;
+    bool is_awaited;          /* the callee was asked for its listener, the caller waits */
+    uint64_t calls, denied_calls, broken;
+};
+
+struct logtail;
+
+struct app {
+    const char *name;         /* plan name or --name */
+    struct plan *plan;
+    struct instance *instances; /* plan->service_count */
+    struct wire *wires;         /* plan->link_count */
+    uint32_t next_wire;
+    struct cgroup_trees cgroups;
+    struct filter service_filters[PROFILE_COUNT];
+    struct filter init_filter;
+
+    char run_dir[APP_PATH_BYTES];
+    char state_dir[APP_PATH_BYTES];
+    int run_fd, state_fd;     /* O_PATH directories */
+    int initsvc_fd;           /* the binary, O_PATH */
+    int hostd_pidfd;
+    int *ingress_fds;         /* listeners of manifest ingresses, by index */
+
+    int epoll_fd, signal_fd, control_fd, lock_fd;
+    int stop_waiters[APP_STOP_WAITERS_MAX]; /* clients of `hostd stop`: closed when all is over */
+    size_t stop_waiter_count;
+    struct logtail *tail;
+    bool is_stopping;
+    bool has_started;         /* every service was ready once */
+    bool is_quiet;            /* no logs on stdout (--detach after the start) */
+    int exit_code;
+};
+
+/* ---- spawn.c ---- */
+void instance_init(struct instance *instance);
+/* Makes the network namespace of a service (stage netns). */
+int spawn_namespace(struct app *app, uint32_t service, struct err *e);
+/* Makes the wires of all links between services that have a namespace and no wire (stage links). */
+int spawn_wires(struct app *app, struct err *e);
+/* The rest up to INIT_SETUP sent; on failure *ret_stage says where, and nothing of it is left but the namespace. */
+int spawn_service(struct app *app, uint32_t service, enum init_stage *ret_stage, struct err *e);
+/* Opens the listeners of every ingress in hostd's own network namespace. */
+int spawn_ingresses(struct app *app, struct err *e);
+/* The wire of link as one end sees it. */
+void spawn_wire(const struct app *app, uint32_t link, uint32_t direction, struct init_wire *ret_wire);
+/* Kills what runs and gives back everything; the state becomes DOWN. */
+void instance_done(struct app *app, uint32_t service);
+
+/* ---- supervise.c ---- */
+/* Starts everything; returns when all are ready, or with the failure after everything was taken down again. */
+int supervise_start(struct app *app, struct err *e);
+/* Runs until stopped.  Returns the exit code. */
+int supervise_run(struct app *app);
+void supervise_stop(struct app *app); /* begins an orderly stop */
+void supervise_kill_all(struct app *app);
+const char *instance_state_name(enum instance_state state);
+#define SERVICE_NAME(app, i) ((app)->plan->services[i].manifest->name)
+
+/* ---- rundir.c: /run/hostd/<app> and the data below the state directory ---- */
+#define RUN_ROOT "/run/hostd"
+#define STATE_ROOT "/var/lib/hostd"
+/* Makes the run directory and takes its lock; -EBUSY when the application runs; what a dead hostd left is ended first. */
+int rundir_open(struct app *app, struct err *e);
+/* The host ids of this application: none that another one uses. */
+int rundir_claim_ids(const char *app_name, uint32_t *ret_uid_base, struct err *e);
+int rundir_open_logs(struct app *app, uint32_t service, struct err *e);
+/* Writes down who runs, for a hostd that comes after a crash of this one. */
+void rundir_note(struct app *app);
+void rundir_close(struct app *app);
+
+/* ---- control.c ---- */
+int control_open(struct app *app, struct err *e);
+void control_accept(struct app *app);
+/* Client side: sends a request to an application; its answer, to the end, in a malloc'ed string. */
+int control_ask(const char *app_name, const char *request, char **ret_answer, struct err *e);
+/* Names of the applications that have a run directory; count or negative errno. */
+int control_list(char names[][NAME_BYTES], size_t max);
+
+/* ---- logtail.c: what services print, to stdout, prefixed and escaped ---- */
+int logtail_open(struct app *app, struct logtail **ret_tail, struct err *e);
+int logtail_fd(const struct logtail *tail); /* readable: something was written */
+void logtail_print(struct logtail *tail);
+void logtail_free(struct logtail *tail);
+
+#endif

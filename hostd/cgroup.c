@@ -1,0 +1,256 @@
+/* cgroup.c - see cgroup.h.  Doing: files below the mount points of the trees. */
+#include "hostd/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <mntent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hostd/manifest.h"
+#include "rpc/base/own.h"
+
+#define PATH_BYTES 256
+#define CPU_PERIOD_US 100000u
+
+static const struct controller {
+    const char *name;       /* as in mount options and cgroup.controllers */
+    uint32_t missing_bit;
+} controllers[] = {
+    [CGROUP_MEMORY] = {"memory", MISSING_MEMORY},
+    [CGROUP_PIDS] = {"pids", MISSING_PIDS},
+    [CGROUP_CPU] = {"cpu", MISSING_CPU},
+};
+_Static_assert(ARRAY_COUNT(controllers) == CGROUP_CONTROLLER_COUNT, "a row per controller");
+
+/* ---- detection ---- */
+
+static bool has_v2_controllers(const char *mount_point)
+{
+    char path[PATH_BYTES], text[256] = "";
+    (void)snprintf(path, sizeof path, "%s/cgroup.controllers", mount_point);
+    FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, text, sizeof text - 1) < 0)
+        return false;
+    /* A version 2 mount beside version 1 trees often holds no controller at all. */
+    return strstr(text, "memory") && strstr(text, "pids");
+}
+
+void cgroup_detect(struct cgroup_trees *ret_trees)
+{
+    *ret_trees = (struct cgroup_trees){0};
+    FILE *mounts = setmntent("/proc/self/mounts", "re");
+    if (!mounts)
+        return;
+    struct mntent entry;
+    char text[4096];
+    while (getmntent_r(mounts, &entry, text, sizeof text)) {
+        if (strlen(entry.mnt_dir) >= sizeof ret_trees->unified)
+            continue;
+        if (strcmp(entry.mnt_type, "cgroup2") == 0 && has_v2_controllers(entry.mnt_dir)) {
+            ret_trees->is_v2 = true;
+            (void)snprintf(ret_trees->unified, sizeof ret_trees->unified, "%s", entry.mnt_dir);
+        }
+        if (strcmp(entry.mnt_type, "cgroup") != 0)
+            continue;
+        for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
+            if (hasmntopt(&entry, controllers[i].name))
+                (void)snprintf(ret_trees->v1[i], sizeof ret_trees->v1[i], "%s", entry.mnt_dir);
+    }
+    (void)endmntent(mounts); /* always 1 */
+}
+
+/* ---- files ---- */
+
+static int write_value(const char *directory, const char *file, const char *value, struct err *e)
+{
+    char path[PATH_BYTES * 2];
+    (void)snprintf(path, sizeof path, "%s/%s", directory, file);
+    FD_AUTO int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, value, strlen(value)) < 0)
+        return err_sys(e, -errno, "write %s to %s", value, path);
+    return 0;
+}
+
+static int make_directory(const char *path, struct err *e)
+{
+    if (mkdir(path, 0755) < 0 && errno != EEXIST)
+        return err_sys(e, -errno, "mkdir %s", path);
+    return 0;
+}
+
+static void group_path(char path[PATH_BYTES], const char *tree, const char *app, const char *service)
+{
+    (void)snprintf(path, PATH_BYTES, "%s/hostd%s%s%s%s", tree, app ? "/" : "", app ? app : "", service ? "/" : "",
+                   service ? service : "");
+}
+
+static int make_path(const char *tree, const char *app, const char *service, char path[PATH_BYTES], struct err *e)
+{
+    group_path(path, tree, NULL, NULL);
+    int result = make_directory(path, e);
+    if (result == 0) {
+        group_path(path, tree, app, NULL);
+        result = make_directory(path, e);
+    }
+    if (result == 0) {
+        group_path(path, tree, app, service);
+        result = make_directory(path, e);
+    }
+    return result;
+}
+
+/* ---- limits ---- */
+
+static int set_memory(const char *path, bool is_v2, uint64_t bytes, struct err *e)
+{
+    char value[32];
+    (void)snprintf(value, sizeof value, "%llu", (unsigned long long)bytes);
+    return write_value(path, is_v2 ? "memory.max" : "memory.limit_in_bytes", value, e);
+}
+
+static int set_pids(const char *path, uint32_t pids, struct err *e)
+{
+    char value[16];
+    (void)snprintf(value, sizeof value, "%u", pids);
+    return write_value(path, "pids.max", value, e);
+}
+
+static int set_cpu(const char *path, bool is_v2, uint32_t percent, struct err *e)
+{
+    char value[48];
+    if (percent == 0)
+        return 0;
+    uint64_t quota_us = (uint64_t)CPU_PERIOD_US * percent / 100;
+    if (is_v2) {
+        (void)snprintf(value, sizeof value, "%llu %u", (unsigned long long)quota_us, CPU_PERIOD_US);
+        return write_value(path, "cpu.max", value, e);
+    }
+    (void)snprintf(value, sizeof value, "%llu", (unsigned long long)quota_us);
+    return write_value(path, "cpu.cfs_quota_us", value, e);
+}
+
+static int set_limit(const char *path, bool is_v2, enum cgroup_controller controller, const struct cgroup_limits *limits,
+                     struct err *e)
+{
+    switch (controller) {
+    case CGROUP_MEMORY:
+        return set_memory(path, is_v2, limits->memory_bytes, e);
+    case CGROUP_PIDS:
+        return set_pids(path, limits->pids, e);
+    default:
+        return set_cpu(path, is_v2, limits->cpu_percent, e);
+    }
+}
+
+static int missing(enum cgroup_controller controller, struct err *e)
+{
+    const char *name = controllers[controller].name;
+    (void)err_set(e, -EOPNOTSUPP, "this machine has no %s controller (neither cgroup v2 nor v1)", name);
+    return err_hint(e, "enable it, or write accept_missing = [\"%s\"] in the TOML", name);
+}
+
+static int make_v2(const struct cgroup_trees *trees, const char *app, const char *service,
+                   const struct cgroup_limits *limits, struct err *e)
+{
+    char path[PATH_BYTES];
+    static const char enable[] = "+memory +pids +cpu";
+    int result = make_path(trees->unified, app, service, path, e);
+    /* A group's files are there only when each group above it passes the controllers on. */
+    if (result == 0)
+        result = write_value(trees->unified, "cgroup.subtree_control", enable, e);
+    for (int depth = 0; result == 0 && depth < 2; depth++) {
+        group_path(path, trees->unified, depth ? app : NULL, NULL);
+        result = write_value(path, "cgroup.subtree_control", enable, e);
+    }
+    group_path(path, trees->unified, app, service);
+    for (int i = 0; result == 0 && i < CGROUP_CONTROLLER_COUNT; i++)
+        result = set_limit(path, true, i, limits, e);
+    return result;
+}
+
+int cgroup_make(const struct cgroup_trees *trees, const char *app, const char *service, const struct cgroup_limits *limits,
+                struct err *e)
+{
+    if (trees->is_v2)
+        return make_v2(trees, app, service, limits, e);
+    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
+        char path[PATH_BYTES];
+        if (i == CGROUP_CPU && limits->cpu_percent == 0)
+            continue;
+        if (!trees->v1[i][0]) {
+            if (limits->accept_missing & controllers[i].missing_bit)
+                continue;
+            return missing(i, e);
+        }
+        int result = make_path(trees->v1[i], app, service, path, e);
+        if (result == 0)
+            result = set_limit(path, false, i, limits, e);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+int cgroup_open(const struct cgroup_trees *trees, const char *app, const char *service, int *ret_fd, struct err *e)
+{
+    *ret_fd = -1;
+    if (!trees->is_v2)
+        return 0;
+    char path[PATH_BYTES];
+    group_path(path, trees->unified, app, service);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_sys(e, -errno, "open %s", path);
+    *ret_fd = fd;
+    return 0;
+}
+
+int cgroup_place(const struct cgroup_trees *trees, const char *app, const char *service, pid_t pid, struct err *e)
+{
+    char value[16], path[PATH_BYTES];
+    (void)snprintf(value, sizeof value, "%d", (int)pid);
+    for (int i = 0; !trees->is_v2 && i < CGROUP_CONTROLLER_COUNT; i++) {
+        if (!trees->v1[i][0])
+            continue;
+        group_path(path, trees->v1[i], app, service);
+        if (access(path, F_OK) < 0)
+            continue; /* a controller that this service has no limit for */
+        int result = write_value(path, "cgroup.procs", value, e);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+/* ---- removal ---- */
+
+static int remove_from(const char *tree, const char *app, const char *service)
+{
+    char path[PATH_BYTES];
+    if (!tree[0])
+        return 0;
+    group_path(path, tree, app, service);
+    int result = rmdir(path) < 0 && errno != ENOENT ? -errno : 0;
+    group_path(path, tree, app, NULL);
+    if (rmdir(path) == 0) { /* others may still live in it: then it stays */
+        group_path(path, tree, NULL, NULL);
+        (void)rmdir(path); /* likewise, of another application */
+    }
+    return result;
+}
+
+int cgroup_remove(const struct cgroup_trees *trees, const char *app, const char *service)
+{
+    if (trees->is_v2)
+        return remove_from(trees->unified, app, service);
+    int result = 0;
+    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
+        int one = remove_from(trees->v1[i], app, service);
+        if (one < 0)
+            result = one;
+    }
+    return result;
+}

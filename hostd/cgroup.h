@@ -1,0 +1,47 @@
+/*
+ * cgroup.h - a control group per service: memory, processes, cpu.
+ *
+ * Version 2 where its controllers are to be had, else the version 1 trees, else a refusal that names what is missing.
+ * Groups are <tree>/hostd/<app>/<service>; whatever directory becomes empty is removed again.
+ */
+#ifndef HOSTD_CGROUP_H
+#define HOSTD_CGROUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "rpc/base/err.h"
+
+enum cgroup_controller { CGROUP_MEMORY, CGROUP_PIDS, CGROUP_CPU, CGROUP_CONTROLLER_COUNT };
+
+/* What this machine offers. */
+struct cgroup_trees {
+    bool is_v2;
+    char unified[64];                         /* mount point of version 2, when is_v2 */
+    char v1[CGROUP_CONTROLLER_COUNT][64];     /* mount points of version 1; "" = not there */
+};
+
+struct cgroup_limits {
+    uint64_t memory_bytes;
+    uint32_t pids;
+    uint32_t cpu_percent;    /* 0 = none */
+    uint32_t accept_missing; /* enum manifest_missing: controllers that may be absent */
+};
+
+/* Looks at this machine.  Never fails: what is not there is found when it is asked for. */
+void cgroup_detect(struct cgroup_trees *ret_trees);
+
+/* Makes the groups of a service with their limits.  Existing empty ones (of a crash) are taken over. */
+int cgroup_make(const struct cgroup_trees *trees, const char *app, const char *service, const struct cgroup_limits *limits,
+                struct err *e);
+
+/* Version 2: a descriptor for CLONE_INTO_CGROUP (close it).  Version 1: *ret_fd = -1; use cgroup_place(). */
+int cgroup_open(const struct cgroup_trees *trees, const char *app, const char *service, int *ret_fd, struct err *e);
+/* Version 1: moves a process in.  Version 2: does nothing. */
+int cgroup_place(const struct cgroup_trees *trees, const char *app, const char *service, pid_t pid, struct err *e);
+
+/* Removes the groups of a service, and those of app and hostd when empty.  -EBUSY while a process is left in one. */
+int cgroup_remove(const struct cgroup_trees *trees, const char *app, const char *service);
+
+#endif

@@ -1,0 +1,331 @@
+/* cmd_start.c - `hostd start FILE`: from the service list to a running application, and its end. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "hostd/app.h"
+#include "hostd/cmd.h"
+#include "rpc/base/own.h"
+
+#define LISTEN_OPTIONS_MAX 16
+
+struct options {
+    const char *file, *name, *state_dir;
+    const char *listen[LISTEN_OPTIONS_MAX]; /* "http=127.0.0.1:8081" */
+    size_t listen_count;
+    bool is_detached;
+};
+
+static int usage(const char *what)
+{
+    (void)fprintf(stderr,
+                  "hostd start: %s\n"
+                  "usage: hostd start FILE [--detach] [--name NAME] [--listen INGRESS=ADDRESS:PORT] [--state-dir DIR]\n",
+                  what);
+    return 2;
+}
+
+static int parse_options(int argc, char **argv, struct options *options)
+{
+    static const struct option known[] = {
+        {"detach", no_argument, NULL, 'd'},       {"name", required_argument, NULL, 'n'},
+        {"listen", required_argument, NULL, 'l'}, {"state-dir", required_argument, NULL, 's'},
+        {NULL, 0, NULL, 0},
+    };
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
+        switch (c) {
+        case 'd':
+            options->is_detached = true;
+            break;
+        case 'n':
+            options->name = optarg;
+            break;
+        case 'l':
+            if (options->listen_count == LISTEN_OPTIONS_MAX)
+                return usage("too many --listen");
+            options->listen[options->listen_count++] = optarg;
+            break;
+        case 's':
+            options->state_dir = optarg;
+            break;
+        default:
+            return usage("unknown or incomplete option");
+        }
+    }
+    if (optind + 1 != argc)
+        return usage(optind == argc ? "which FILE?" : "one FILE only");
+    options->file = argv[optind];
+    return 0;
+}
+
+/* ---- options onto the manifest ---- */
+
+static bool parse_address(const char *text, uint32_t *ret_address, uint16_t *ret_port)
+{
+    char host[INET_ADDRSTRLEN];
+    const char *colon = strrchr(text, ':');
+    if (!colon || (size_t)(colon - text) >= sizeof host)
+        return false;
+    memcpy(host, text, (size_t)(colon - text));
+    host[colon - text] = '\0';
+    char *end;
+    errno = 0;
+    unsigned long port = strtoul(colon + 1, &end, 10);
+    struct in_addr address;
+    if (colon[1] < '0' || colon[1] > '9' || *end || errno || port < 1 || port > 65535 ||
+        inet_pton(AF_INET, host, &address) != 1)
+        return false;
+    *ret_address = ntohl(address.s_addr);
+    *ret_port = (uint16_t)port;
+    return true;
+}
+
+static int apply_listen(struct manifest *manifest, const char *option)
+{
+    const char *equals = strchr(option, '=');
+    uint32_t address;
+    uint16_t port;
+    if (!equals || !parse_address(equals + 1, &address, &port)) {
+        (void)fprintf(stderr, "hostd start: --listen %s: it has the form INGRESS=ADDRESS:PORT, as in http=127.0.0.1:8081\n",
+                      option);
+        return 2;
+    }
+    struct manifest_ingress *ingresses = (struct manifest_ingress *)(uintptr_t)manifest_ingresses(manifest);
+    for (uint32_t i = 0; i < manifest->ingress_count; i++) {
+        if (strlen(ingresses[i].name) != (size_t)(equals - option) ||
+            strncmp(ingresses[i].name, option, (size_t)(equals - option)) != 0)
+            continue;
+        ingresses[i].address = address;
+        ingresses[i].port = port;
+        return 0;
+    }
+    (void)fprintf(stderr, "hostd start: --listen %s: no ingress has that name\n", option);
+    return 2;
+}
+
+static bool is_name(const char *name)
+{
+    size_t bytes = strlen(name);
+    return bytes > 0 && bytes < NAME_BYTES && name[0] >= 'a' && name[0] <= 'z' &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == bytes;
+}
+
+/* ---- the application ---- */
+
+static int open_app(struct app *app, const struct options *options, struct err *e)
+{
+    char path[PATH_MAX];
+    ssize_t bytes = readlink("/proc/self/exe", path, sizeof path - sizeof "initsvc");
+    if (bytes < 0)
+        return err_sys(e, -errno, "read /proc/self/exe");
+    path[bytes] = '\0';
+    memcpy(strrchr(path, '/') + 1, "initsvc", sizeof "initsvc"); /* an absolute path has a slash */
+    app->initsvc_fd = open(path, O_PATH | O_CLOEXEC);
+    if (app->initsvc_fd < 0)
+        return err_sys(e, -errno, "open %s", path);
+    app->hostd_pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    if (app->hostd_pidfd < 0)
+        return err_sys(e, -errno, "pidfd_open");
+
+    if (options->state_dir && !realpath(options->state_dir, path) && errno != ENOENT)
+        return err_sys(e, -errno, "state directory %s", options->state_dir);
+    int written = options->state_dir ? snprintf(app->state_dir, sizeof app->state_dir, "%s", options->state_dir)
+                                     : snprintf(app->state_dir, sizeof app->state_dir, "%s/%s", STATE_ROOT, app->name);
+    if (written >= (int)sizeof app->state_dir)
+        return err_set(e, -ENAMETOOLONG, "path of the state directory is over %zu bytes", sizeof app->state_dir - 1);
+
+    size_t services = app->plan->service_count;
+    app->instances = calloc(services, sizeof *app->instances);
+    app->wires = calloc(app->plan->link_count + 1, sizeof *app->wires);
+    app->ingress_fds = calloc(app->plan->manifest->ingress_count + 1, sizeof *app->ingress_fds);
+    if (!app->instances || !app->wires || !app->ingress_fds)
+        return err_set(e, -ENOMEM, "no memory for %zu services", services);
+    for (size_t i = 0; i < services; i++)
+        instance_init(&app->instances[i]);
+    for (size_t i = 0; i < app->plan->link_count; i++)
+        app->wires[i].number = UINT32_MAX;
+    for (uint32_t i = 0; i < app->plan->manifest->ingress_count; i++)
+        app->ingress_fds[i] = -1;
+
+    int result = filter_init(&app->init_filter, e);
+    for (int profile = 0; result == 0 && profile < PROFILE_COUNT; profile++)
+        result = filter_service((enum plan_profile)profile, &app->service_filters[profile], e);
+    if (result < 0)
+        return result;
+    cgroup_detect(&app->cgroups);
+    result = rundir_open(app, e);
+    if (result == 0)
+        result = control_open(app, e);
+    if (result == 0)
+        result = logtail_open(app, &app->tail, e);
+    if (result == 0)
+        result = spawn_ingresses(app, e);
+    return result;
+}
+
+static void close_app(struct app *app)
+{
+    for (size_t i = 0; app->lock_fd >= 0 && i < app->plan->service_count; i++) {
+        if (!app->instances)
+            break;
+        /* A group that was just emptied may count its last task for a moment longer. */
+        for (int tries = 0; tries < 200 && cgroup_remove(&app->cgroups, app->name, SERVICE_NAME(app, i)) == -EBUSY; tries++)
+            (void)usleep(1000);
+    }
+    for (uint32_t i = 0; app->ingress_fds && i < app->plan->manifest->ingress_count; i++)
+        fd_close(&app->ingress_fds[i]);
+    logtail_free(app->tail);
+    fd_close(&app->control_fd);
+    rundir_close(app);
+    fd_close(&app->epoll_fd);
+    fd_close(&app->signal_fd);
+    fd_close(&app->initsvc_fd);
+    fd_close(&app->hostd_pidfd);
+    for (size_t i = 0; i < app->stop_waiter_count; i++)
+        fd_close(&app->stop_waiters[i]); /* last of all: `hostd stop` returns when nothing is left */
+    free(app->instances);
+    free(app->wires);
+    free(app->ingress_fds);
+}
+
+static void announce(const struct app *app)
+{
+    const struct manifest *manifest = app->plan->manifest;
+    (void)printf("hostd: %s is ready: %zu services, %zu links", app->name, app->plan->service_count, app->plan->link_count);
+    for (uint32_t i = 0; i < manifest->ingress_count; i++) {
+        const struct manifest_ingress *ingress = &manifest_ingresses(manifest)[i];
+        uint32_t a = ingress->address;
+        (void)printf(", %s://%u.%u.%u.%u:%u/", ingress->name, a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255, ingress->port);
+    }
+    (void)putchar('\n');
+    (void)fflush(stdout);
+}
+
+/* ---- --detach ---- */
+
+/* Forks; the parent waits for the child's word and returns its exit code, the child goes on with *ret_report_fd >= 0. */
+static int detach(int *ret_report_fd, int *ret_code)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    FD_AUTO int read_fd = ends[0];
+    FD_AUTO int write_fd = ends[1];
+    pid_t pid = fork();
+    if (pid < 0)
+        return -errno;
+    if (pid == 0) {
+        (void)setsid(); /* cannot fail in a fresh child */
+        *ret_report_fd = fd_take(&write_fd);
+        return 0;
+    }
+    fd_close(&write_fd);
+    unsigned char code = 1;
+    if (read(read_fd, &code, 1) != 1)
+        code = 1; /* it died without a word; it has printed why, or the kernel has */
+    *ret_code = code;
+    return 1;
+}
+
+static void report_detached(int *report_fd, unsigned char code)
+{
+    if (*report_fd < 0)
+        return;
+    (void)!write(*report_fd, &code, 1); /* a parent that was killed meanwhile does not matter */
+    fd_close(report_fd);
+}
+
+static void leave_terminal(struct app *app)
+{
+    FD_AUTO int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; null_fd >= 0 && fd < 3; fd++)
+        (void)dup2(null_fd, fd);
+    (void)!chdir("/"); /* keeps no file system busy; failing changes nothing */
+    app->is_quiet = true;
+}
+
+static int run(struct app *app, const struct options *options, int *report_fd)
+{
+    struct err e = {0};
+    int result = open_app(app, options, &e);
+    if (result == 0)
+        result = supervise_start(app, &e);
+    if (result < 0) {
+        (void)fprintf(stderr, "hostd: %s\n", e.text);
+        close_app(app);
+        report_detached(report_fd, 1);
+        return 1;
+    }
+    announce(app);
+    report_detached(report_fd, 0);
+    if (options->is_detached)
+        leave_terminal(app);
+    int code = supervise_run(app);
+    close_app(app);
+    return code;
+}
+
+int cmd_start(int argc, char **argv)
+{
+    struct options options = {0};
+    int code = parse_options(argc, argv, &options);
+    if (code)
+        return code;
+    if (options.name && !is_name(options.name))
+        return usage("--name takes a-z, 0-9, _ and -, beginning with a letter, at most 31 characters");
+    if (geteuid() != 0) {
+        (void)fprintf(stderr, "hostd: start needs root: it makes network namespaces that services cannot change\n");
+        return 1;
+    }
+    (void)setlinebuf(stdout);
+
+    FREE_AUTO char *report = calloc(1, MANIFEST_REPORT_BYTES);
+    FREE_AUTO struct manifest *manifest = NULL;
+    if (!report)
+        return 1;
+    int result = manifest_load(options.file, &manifest, report);
+    if (result < 0) {
+        (void)fputs(report, stderr);
+        return result == -EINVAL ? 2 : 1;
+    }
+    for (size_t i = 0; i < options.listen_count; i++)
+        if (apply_listen(manifest, options.listen[i]))
+            return 2;
+
+    struct app app = {.run_fd = -1, .state_fd = -1, .initsvc_fd = -1, .hostd_pidfd = -1, .epoll_fd = -1,
+                      .signal_fd = -1, .control_fd = -1, .lock_fd = -1};
+    struct err e = {0};
+    uint32_t uid_base = 0;
+    app.name = options.name ? options.name : manifest->app;
+    result = plan_make(manifest, 1u << 16, &app.plan, &e); /* a list that cannot be planned is wrong before it takes ids */
+    if (result < 0) {
+        (void)fprintf(stderr, "%s: %s\n", options.file, e.text);
+        return 2;
+    }
+    plan_free(app.plan);
+    app.plan = NULL;
+    int report_fd = -1;
+    if (options.is_detached && detach(&report_fd, &code) != 0)
+        return code;
+    result = rundir_claim_ids(app.name, &uid_base, &e);
+    if (result == 0)
+        result = plan_make(manifest, uid_base, &app.plan, &e);
+    if (result < 0) {
+        (void)fprintf(stderr, "hostd: %s\n", e.text);
+        report_detached(&report_fd, 1);
+        return 1;
+    }
+    code = run(&app, &options, &report_fd);
+    plan_free(app.plan);
+    return code;
+}

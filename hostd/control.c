@@ -1,0 +1,247 @@
+/*
+ * control.c - the unix socket of a running application: one request line, one answer, closed.
+ *
+ *   ps      the application as JSON
+ *   stop    begins an orderly stop; the answer ends when everything has ended
+ *
+ * /run/hostd/<app> is root's and 0700, so who can connect may do all of this; the peer's id is compared all the same.
+ * Both sides here.  Requests are at most REQUEST_BYTES_MAX; a client that says nothing is dropped after IDLE_MS_MAX.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include "hostd/app.h"
+#include "rpc/base/clock.h"
+#include "rpc/base/own.h"
+
+#define REQUEST_BYTES_MAX 64
+#define IDLE_MS_MAX 200          /* hostd reads the request itself: a client that stalls costs it no more than this */
+#define ANSWER_BYTES_MAX (8u << 20)
+
+/* ---- ps ---- */
+
+static json_t *namespaces_of(pid_t pid)
+{
+    static const char *const kinds[] = {"user", "mnt", "net", "pid", "ipc", "uts", "cgroup"};
+    json_t *object = json_object();
+    for (size_t i = 0; pid > 0 && i < ARRAY_COUNT(kinds); i++) {
+        char path[64];
+        struct stat status;
+        (void)snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, kinds[i]);
+        if (stat(path, &status) == 0)
+            (void)json_object_set_new(object, kinds[i], json_integer((json_int_t)status.st_ino));
+    }
+    return object;
+}
+
+static void address_text(uint32_t address, char text[16])
+{
+    (void)snprintf(text, 16, "%u.%u.%u.%u", address >> 24, address >> 16 & 255, address >> 8 & 255, address & 255);
+}
+
+static json_t *link_json(const struct app *app, const struct plan_end *end)
+{
+    const struct plan_link *link = &app->plan->links[end->link];
+    const struct wire *wire = &app->wires[end->link];
+    uint32_t own = end->direction == LINK_IN ? link->to : link->from;
+    uint32_t peer = end->direction == LINK_IN ? link->from : link->to;
+    json_t *object = json_pack("{s:s, s:s, s:b}", "peer", SERVICE_NAME(app, peer), "direction",
+                               end->direction == LINK_IN ? "in" : "out", "up", wire->is_made);
+    struct net_counters counters = {0};
+    if (wire->is_made) {
+        char ifname[PLAN_IFNAME_BYTES], address[16];
+        plan_ifname(ifname, end->direction, wire->number);
+        address_text(plan_address(end->direction, wire->number), address);
+        (void)json_object_set_new(object, "interface", json_string(ifname));
+        (void)json_object_set_new(object, "address", json_string(address));
+        /* A wire that vanishes while we look has counted nothing that anybody could still see. */
+        (void)net_link_counters(app->instances[own].netns_fd, ifname, &counters, NULL);
+    }
+    (void)json_object_set_new(object, "packets", json_integer((json_int_t)counters.packets));
+    (void)json_object_set_new(object, "denied", json_integer((json_int_t)counters.denied));
+    if (end->direction == LINK_IN) {
+        (void)json_object_set_new(object, "calls", json_integer((json_int_t)wire->calls));
+        (void)json_object_set_new(object, "denied_calls", json_integer((json_int_t)wire->denied_calls));
+        (void)json_object_set_new(object, "broken", json_integer((json_int_t)wire->broken));
+    }
+    return object;
+}
+
+static json_t *service_json(const struct app *app, uint32_t index)
+{
+    const struct plan_service *service = &app->plan->services[index];
+    const struct instance *instance = &app->instances[index];
+    json_t *links = json_array();
+    for (uint32_t i = 0; i < service->link_count; i++)
+        (void)json_array_append_new(links, link_json(app, &app->plan->service_links[service->link_first + i]));
+    json_t *accepted = json_array();
+    if (service->manifest->accept_missing & MISSING_LANDLOCK)
+        (void)json_array_append_new(accepted, json_string("landlock"));
+    uint64_t up_ms = instance->ready_at_ms && instance->state == INSTANCE_READY ? clock_ms() - instance->ready_at_ms : 0;
+    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:f, s:o, s:o, s:o}", "app", app->name, "name",
+                     service->manifest->name, "state", instance_state_name(instance->state), "init_pid",
+                     (int)instance->init_pid, "service_pid", (int)instance->service_pid, "generation",
+                     (int)instance->generation, "uptime_s", (double)up_ms / 1000.0, "accept_missing", accepted,
+                     "namespaces", namespaces_of(instance->init_pid), "links", links);
+}
+
+static char *ps_answer(const struct app *app)
+{
+    json_t *services = json_array();
+    for (uint32_t i = 0; i < app->plan->service_count; i++)
+        (void)json_array_append_new(services, service_json(app, i));
+    json_t *root = json_pack("{s:s, s:o}", "app", app->name, "services", services);
+    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    json_decref(root);
+    return text;
+}
+
+/* ---- server side ---- */
+
+static int socket_address(const char *app_name, struct sockaddr_un *ret_address, struct err *e)
+{
+    *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    int bytes = snprintf(ret_address->sun_path, sizeof ret_address->sun_path, "%s/%s/control", RUN_ROOT, app_name);
+    if (bytes >= (int)sizeof ret_address->sun_path)
+        return err_set(e, -ENAMETOOLONG, "name of application '%s' is too long", app_name);
+    return 0;
+}
+
+int control_open(struct app *app, struct err *e)
+{
+    struct sockaddr_un address;
+    int result = socket_address(app->name, &address, e);
+    if (result < 0)
+        return result;
+    (void)unlink(address.sun_path); /* of a hostd that died; we hold the lock */
+    FD_AUTO int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 16) < 0)
+        return err_sys(e, -errno, "listen on %s", address.sun_path);
+    app->control_fd = fd_take(&fd);
+    return 0;
+}
+
+static void send_all(int fd, const char *text, size_t bytes)
+{
+    for (size_t sent = 0; sent < bytes;) {
+        ssize_t got = send(fd, text + sent, bytes - sent, MSG_NOSIGNAL);
+        if (got <= 0)
+            return; /* a client that is gone, or does not read within the socket's time-out: it has asked, not we */
+        sent += (size_t)got;
+    }
+}
+
+void control_accept(struct app *app)
+{
+    FD_AUTO int fd = accept4(app->control_fd, NULL, NULL, SOCK_CLOEXEC);
+    struct ucred peer;
+    socklen_t peer_bytes = sizeof peer;
+    if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes) < 0 ||
+        (peer.uid != 0 && peer.uid != geteuid()))
+        return;
+    const struct timeval idle = {.tv_usec = IDLE_MS_MAX * 1000};
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof idle);
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &idle, sizeof idle);
+    char request[REQUEST_BYTES_MAX + 1];
+    ssize_t got = recv(fd, request, REQUEST_BYTES_MAX, 0);
+    if (got <= 0)
+        return;
+    request[got] = '\0';
+    request[strcspn(request, "\n")] = '\0';
+    if (strcmp(request, "ps") == 0) {
+        FREE_AUTO char *answer = ps_answer(app);
+        if (answer)
+            send_all(fd, answer, strlen(answer));
+    } else if (strcmp(request, "stop") == 0) {
+        if (app->stop_waiter_count < APP_STOP_WAITERS_MAX)
+            app->stop_waiters[app->stop_waiter_count++] = fd_take(&fd); /* closed when all is over: that is the answer */
+        supervise_stop(app);
+    } else {
+        static const char unknown[] = "{\"error\":\"unknown request\"}";
+        send_all(fd, unknown, sizeof unknown - 1);
+    }
+}
+
+/* ---- client side ---- */
+
+int control_list(char names[][NAME_BYTES], size_t max)
+{
+    DIR *directory = opendir(RUN_ROOT);
+    size_t count = 0;
+    if (!directory)
+        return errno == ENOENT ? 0 : -errno;
+    for (struct dirent *entry; count < max && (entry = readdir(directory));)
+        if (entry->d_name[0] != '.' && strlen(entry->d_name) < NAME_BYTES)
+            memcpy(names[count++], entry->d_name, strlen(entry->d_name) + 1);
+    (void)closedir(directory);
+    return (int)count;
+}
+
+static int connect_to(const char *app_name, int *ret_fd, struct err *e)
+{
+    struct sockaddr_un address;
+    int result = socket_address(app_name, &address, e);
+    if (result < 0)
+        return result;
+    FD_AUTO int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_sys(e, -errno, "socket");
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+        int code = -errno;
+        if (code == -ENOENT)
+            return err_set(e, code, "application '%s' does not run", app_name);
+        (void)err_sys(e, code, "connect to %s", address.sun_path);
+        if (code == -ECONNREFUSED)
+            (void)err_hint(e, "its hostd has died; `hostd start` of the same file cleans up");
+        return code;
+    }
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
+static int read_answer(int fd, char **ret_answer, struct err *e)
+{
+    size_t used = 0, room = 65536;
+    FREE_AUTO char *text = malloc(room);
+    while (text) {
+        ssize_t got = recv(fd, text + used, room - used - 1, 0);
+        if (got < 0)
+            return err_sys(e, -errno, "read hostd's answer");
+        if (got == 0) {
+            text[used] = '\0';
+            *ret_answer = text;
+            text = NULL;
+            return 0;
+        }
+        used += (size_t)got;
+        if (room - used > 4096)
+            continue;
+        if (room >= ANSWER_BYTES_MAX)
+            return err_set(e, -EMSGSIZE, "hostd's answer is over %u bytes", ANSWER_BYTES_MAX);
+        char *larger = realloc(text, room *= 2);
+        if (!larger)
+            break;
+        text = larger;
+    }
+    return err_set(e, -ENOMEM, "no memory for hostd's answer");
+}
+
+int control_ask(const char *app_name, const char *request, char **ret_answer, struct err *e)
+{
+    FD_AUTO int fd = -1;
+    int result = connect_to(app_name, &fd, e);
+    if (result < 0)
+        return result;
+    if (send(fd, request, strlen(request), MSG_NOSIGNAL) < 0)
+        return err_sys(e, -errno, "ask application '%s'", app_name);
+    return read_answer(fd, ret_answer, e);
+}

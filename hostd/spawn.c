@@ -1,0 +1,514 @@
+/*
+ * spawn.c - from the plan to a running PID 1: namespaces, wires, maps, mounts, setup.  Doing; decides nothing.
+ *
+ * Order, and why (design: start handshake):
+ *   network namespace first, owned by the host's user namespace: nobody inside can change wires or filters;
+ *   wires complete with their filters before any process exists that could use them;
+ *   then the other namespaces around a child that waits until its ids are mapped;
+ *   detached mounts last, because the data's idmap names the service's ids; then everything in one message.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "hostd/app.h"
+#include "rootfs/rootfs.h"
+#include "rpc/base/clock.h"
+#include "rpc/base/own.h"
+
+#define LOG_BYTES_MAX (1u << 20) /* of each of a service's two log files */
+#define INGRESS_BACKLOG 512
+
+void instance_init(struct instance *instance)
+{
+    *instance = (struct instance){
+        .pidfd = -1, .stage_fd = -1, .netns_fd = -1, .log_fd = {-1, -1}, .status_fd = -1};
+}
+
+int spawn_namespace(struct app *app, uint32_t service, struct err *e)
+{
+    return net_namespace_new(&app->instances[service].netns_fd, e);
+}
+
+/* ---- wires ---- */
+
+static void wire_end(const struct app *app, uint32_t service, uint32_t direction, uint32_t number, struct net_end *ret_end)
+{
+    ret_end->netns_fd = app->instances[service].netns_fd;
+    plan_ifname(ret_end->ifname, direction, number);
+    ret_end->address = plan_address(direction, number);
+}
+
+/* What an earlier wire of this link left at the end that survived.  Mostly nothing: it goes with the other namespace. */
+static int forget_old(struct app *app, uint32_t link, struct err *e)
+{
+    const struct plan_link *l = &app->plan->links[link];
+    const uint32_t services[] = {[LINK_IN] = l->to, [LINK_OUT] = l->from};
+    for (uint32_t direction = LINK_IN; direction <= LINK_OUT; direction++) {
+        char ifname[NET_IFNAME_BYTES];
+        plan_ifname(ifname, direction, app->wires[link].number);
+        int result = net_link_forget(app->instances[services[direction]].netns_fd, ifname, e);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+int spawn_wires(struct app *app, struct err *e)
+{
+    FREE_AUTO struct net_link *links = calloc(app->plan->link_count + 1, sizeof *links);
+    FREE_AUTO uint32_t *indices = calloc(app->plan->link_count + 1, sizeof *indices);
+    if (!links || !indices)
+        return err_set(e, -ENOMEM, "no memory for %zu links", app->plan->link_count);
+    size_t count = 0;
+    for (uint32_t i = 0; i < app->plan->link_count; i++) {
+        const struct plan_link *l = &app->plan->links[i];
+        if (app->wires[i].is_made || app->instances[l->from].netns_fd < 0 || app->instances[l->to].netns_fd < 0)
+            continue;
+        if (app->wires[i].number != UINT32_MAX) {
+            int result = forget_old(app, i, e);
+            if (result < 0)
+                return result;
+        }
+        uint32_t number = app->next_wire++ % PLAN_NETWORK_PAIRS_MAX;
+        app->wires[i].number = number;
+        wire_end(app, l->from, LINK_OUT, number, &links[count].caller);
+        wire_end(app, l->to, LINK_IN, number, &links[count].callee);
+        links[count].port = PLAN_LINK_PORT;
+        indices[count++] = i;
+    }
+    int result = count ? net_links_make(links, count, e) : 0;
+    if (result < 0)
+        return result;
+    for (size_t k = 0; k < count; k++)
+        app->wires[indices[k]].is_made = true;
+    return 0;
+}
+
+void spawn_wire(const struct app *app, uint32_t link, uint32_t direction, struct init_wire *ret_wire)
+{
+    const struct plan_link *l = &app->plan->links[link];
+    const struct wire *wire = &app->wires[link];
+    *ret_wire = (struct init_wire){
+        .own_address = plan_address(direction, wire->number),
+        .peer_address = plan_address(direction == LINK_IN ? LINK_OUT : LINK_IN, wire->number),
+        .generation = app->instances[direction == LINK_IN ? l->from : l->to].generation,
+        .port = PLAN_LINK_PORT,
+        .is_up = wire->is_made,
+    };
+    plan_ifname(ret_wire->ifname, direction, wire->number);
+}
+
+/* ---- ingress ---- */
+
+int spawn_ingresses(struct app *app, struct err *e)
+{
+    const struct manifest *manifest = app->plan->manifest;
+    for (uint32_t i = 0; i < manifest->ingress_count; i++) {
+        const struct manifest_ingress *ingress = &manifest_ingresses(manifest)[i];
+        struct sockaddr_in address = {.sin_family = AF_INET,
+                                      .sin_port = htons(ingress->port),
+                                      .sin_addr = {.s_addr = htonl(ingress->address)}};
+        char text[INET_ADDRSTRLEN];
+        (void)inet_ntop(AF_INET, &address.sin_addr, text, sizeof text);
+        int one = 1;
+        FD_AUTO int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+            setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &one, sizeof one) < 0 ||
+            bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, INGRESS_BACKLOG) < 0) {
+            int code = -errno;
+            (void)err_sys(e, code, "ingress '%s': listen on %s:%u", ingress->name, text, ingress->port);
+            if (code == -EADDRINUSE)
+                (void)err_hint(e, "another program uses that port; choose one with --listen %s=%s:PORT", ingress->name, text);
+            return code;
+        }
+        app->ingress_fds[i] = fd_take(&fd);
+    }
+    return 0;
+}
+
+/* ---- the child ---- */
+
+/* Between clone3 and exec.  We are nobody yet: ids come with the maps, which hostd writes before it sends the setup. */
+static _Noreturn void child_main(int stage_fd, int initsvc_fd)
+{
+    struct init_message message = {.kind = INIT_STAGE, .stage = STAGE_IDS};
+    sigset_t none;
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+
+    struct pollfd setup = {.fd = stage_fd, .events = POLLIN};
+    if (poll(&setup, 1, -1) != 1 || !(setup.revents & POLLIN))
+        _exit(1); /* hostd is gone, or gave up */
+    if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) {
+        (void)err_sys(&message.error, -errno, "take user id 0 of the new user namespace");
+        goto failed;
+    }
+    /* Nothing of hostd's terminal or files goes on. */
+    message.stage = STAGE_EXEC;
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int stage_high = fcntl(stage_fd, F_DUPFD_CLOEXEC, 10);
+    int binary_high = fcntl(initsvc_fd, F_DUPFD_CLOEXEC, 10);
+    if (null_fd < 0 || stage_high < 0 || binary_high < 0 || dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0 ||
+        dup2(null_fd, 2) < 0 || dup2(stage_high, INIT_STAGE_FD) < 0 || close_range(INIT_STAGE_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0) {
+        (void)err_sys(&message.error, -errno, "lay out the descriptors of initsvc");
+        goto failed;
+    }
+    stage_fd = INIT_STAGE_FD;
+    char *argv[] = {(char[]){"initsvc"}, NULL};
+    char *envp[] = {NULL};
+    (void)syscall(SYS_execveat, binary_high, "", argv, envp, AT_EMPTY_PATH);
+    (void)err_sys(&message.error, -errno, "exec initsvc");
+failed:
+    (void)send(stage_fd, &message, sizeof message, MSG_NOSIGNAL);
+    _exit(1);
+}
+
+/* Enters the service's network namespace, clones, and comes back; the child stays there. */
+static int clone_in(struct app *app, struct instance *instance, int cgroup_fd, int child_stage_fd, struct err *e)
+{
+    FD_AUTO int own_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (own_netns < 0)
+        return err_sys(e, -errno, "open /proc/self/ns/net");
+    if (setns(instance->netns_fd, CLONE_NEWNET) < 0)
+        return err_sys(e, -errno, "enter the network namespace");
+
+    int pidfd = -1;
+    struct clone_args args = {
+        .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD,
+        .pidfd = (uint64_t)(uintptr_t)&pidfd,
+        .exit_signal = SIGCHLD,
+    };
+    if (cgroup_fd >= 0) {
+        args.flags |= CLONE_INTO_CGROUP | CLONE_NEWCGROUP;
+        args.cgroup = (uint64_t)cgroup_fd;
+    }
+    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+    int clone_errno = errno;
+    if (pid == 0)
+        child_main(child_stage_fd, app->initsvc_fd);
+    if (setns(own_netns, CLONE_NEWNET) < 0)
+        abort(); /* nothing we would do from here on would happen where it should */
+    if (pid < 0) {
+        (void)err_sys(e, -clone_errno, "clone3 with new user, mount, pid, ipc and uts namespaces");
+        if (clone_errno == EPERM)
+            (void)err_hint(e, "user namespaces must be allowed (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone), "
+                              "and hostd must not run in a chroot");
+        return -clone_errno;
+    }
+    instance->init_pid = pid;
+    instance->pidfd = pidfd;
+    return 0;
+}
+
+static int write_id_map(pid_t pid, const char *file, uint32_t base, struct err *e)
+{
+    char path[64], line[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+    int bytes = snprintf(line, sizeof line, "0 %u %u\n", base, PLAN_IDS_PER_SERVICE);
+    FD_AUTO int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, line, (size_t)bytes) != bytes)
+        return err_sys(e, -errno, "write %s", path);
+    return 0;
+}
+
+/* ---- mounts ---- */
+
+struct spawn_mounts {
+    struct init_mount mounts[INIT_FDS_MAX];
+    int fds[INIT_FDS_MAX];
+    uint32_t count;
+};
+
+static void mounts_close(struct spawn_mounts *mounts)
+{
+    for (uint32_t i = 0; i < mounts->count; i++)
+        fd_close(&mounts->fds[i]);
+}
+
+/* Room for one more; its descriptor is filled by the caller. */
+static int *mounts_add(struct spawn_mounts *mounts, const char *to, bool is_directory, bool is_writable, struct err *e)
+{
+    if (mounts->count >= INIT_FDS_MAX - INIT_FD_FIRST - 8 || strlen(to) >= INIT_PATH_BYTES) {
+        (void)err_set(e, -E2BIG, "too many files, or the path '%s' is too long", to);
+        return NULL;
+    }
+    struct init_mount *mount = &mounts->mounts[mounts->count];
+    *mount = (struct init_mount){
+        .fd_index = INIT_FD_FIRST + mounts->count, .is_directory = is_directory, .is_writable = is_writable};
+    memcpy(mount->to, to, strlen(to));
+    mounts->fds[mounts->count] = -1;
+    return &mounts->fds[mounts->count++];
+}
+
+static int add_file(struct spawn_mounts *mounts, const char *from, const char *to, bool is_binary, struct err *e)
+{
+    FD_AUTO int fd = open(from, O_PATH | O_CLOEXEC);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return err_sys(e, -errno, "open %s", from);
+    if (is_binary && !S_ISREG(status.st_mode))
+        return err_set(e, -EACCES, "%s is not a regular file", from);
+    int *mount_fd = mounts_add(mounts, to, S_ISDIR(status.st_mode), false, e);
+    if (!mount_fd)
+        return -E2BIG;
+    int result = rootfs_file_mount(fd, is_binary, mount_fd, e);
+    return result < 0 ? err_prefix(e, "mount of %s", from) : 0;
+}
+
+static int add_data(const struct app *app, struct spawn_mounts *mounts, const char *name, uint32_t host_id, struct err *e)
+{
+    char to[NAME_BYTES + 1];
+    (void)snprintf(to, sizeof to, "/%s", name);
+    if (mkdirat(app->state_fd, name, 0700) < 0 && errno != EEXIST)
+        return err_sys(e, -errno, "mkdir %s/%s", app->state_dir, name);
+    FD_AUTO int fd = openat(app->state_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return err_sys(e, -errno, "open %s/%s", app->state_dir, name);
+    if (status.st_uid != 0 || (status.st_mode & 077)) {
+        (void)err_set(e, -EPERM, "%s/%s must belong to root with mode 0700", app->state_dir, name);
+        return err_hint(e, "it holds data of one service only: chown root, chmod 0700");
+    }
+    int *mount_fd = mounts_add(mounts, to, true, true, e);
+    if (!mount_fd)
+        return -E2BIG;
+    int result = rootfs_data_mount(fd, host_id, mount_fd, e);
+    return result < 0 ? err_prefix(e, "mount of %s/%s", app->state_dir, name) : 0;
+}
+
+static int make_mounts(const struct app *app, const struct plan_service *service, struct spawn_mounts *mounts, struct err *e)
+{
+    const struct manifest *manifest = app->plan->manifest;
+    const struct manifest_service *named = service->manifest;
+    char binary[sizeof PLAN_BINARY_DIR + NAME_BYTES];
+    (void)snprintf(binary, sizeof binary, "%s/%s", PLAN_BINARY_DIR, named->name);
+    int result = add_file(mounts, manifest_text(manifest, named->exec), binary, true, e);
+    for (uint32_t i = 0; result == 0 && i < named->files_count; i++) {
+        const struct manifest_file *file = &manifest_files(manifest)[named->files_first + i];
+        result = add_file(mounts, manifest_text(manifest, file->from), manifest_text(manifest, file->to), false, e);
+    }
+    for (uint32_t i = 0; result == 0 && i < named->data_count; i++)
+        result = add_data(app, mounts, manifest_data(manifest)[named->data_first + i],
+                          service->uid_base + PLAN_SERVICE_UID, e);
+    return result;
+}
+
+/* ---- setup ---- */
+
+/* Appends bytes to the block, 8-aligned; returns the offset. */
+static uint32_t append(char *block, uint32_t *used, const void *bytes, size_t count)
+{
+    uint32_t at = *used;
+    if (count > 0)
+        memcpy(block + at, bytes, count);
+    *used = (uint32_t)((at + count + 7) & ~(size_t)7);
+    return at;
+}
+
+static int make_setup(const struct app *app, const struct plan_service *service, const struct spawn_mounts *mounts,
+                      int *ret_fd, struct err *e)
+{
+    const struct instance *instance = &app->instances[service->index];
+    const struct filter *filter = &app->service_filters[service->profile];
+    FREE_AUTO struct contract *contract = NULL;
+    int result = plan_contract(app->plan, service->index, instance->generation, &contract, e);
+    if (result < 0)
+        return result;
+    size_t filter_bytes = filter->count * sizeof filter->instructions[0];
+    size_t init_filter_bytes = app->init_filter.count * sizeof filter->instructions[0];
+    size_t room = sizeof(struct init_setup) + service->link_count * sizeof(struct init_wire) +
+                  mounts->count * sizeof(struct init_mount) + filter_bytes + init_filter_bytes + contract->total_bytes + 64;
+    FREE_AUTO char *block = calloc(1, room);
+    FREE_AUTO struct init_wire *wires = calloc(service->link_count + 1, sizeof *wires);
+    if (!block || !wires)
+        return err_set(e, -ENOMEM, "no memory for the setup");
+    for (uint32_t i = 0; i < service->link_count; i++) {
+        const struct plan_end *end = &app->plan->service_links[service->link_first + i];
+        spawn_wire(app, end->link, end->direction, &wires[i]);
+    }
+    struct init_setup *setup = (void *)block;
+    uint32_t used = (sizeof *setup + 7) & ~7u;
+    *setup = (struct init_setup){
+        .magic = INIT_MAGIC,
+        .flags = (service->manifest->accept_missing & MISSING_LANDLOCK ? INIT_ACCEPT_NO_LANDLOCK : 0) |
+                 (app->cgroups.is_v2 ? 0 : INIT_UNSHARE_CGROUP),
+        .uid = PLAN_SERVICE_UID,
+        .gid = PLAN_SERVICE_UID,
+        .files_max = service->files_max,
+        .processes_max = service->pids,
+        .log_bytes_max = LOG_BYTES_MAX,
+        .ring_entries = service->ring_entries,
+        .wire_count = service->link_count,
+        .mount_count = mounts->count,
+        .ingress_count = service->manifest->ingress_count,
+        .service_filter_bytes = (uint32_t)filter_bytes,
+        .init_filter_bytes = (uint32_t)init_filter_bytes,
+        .contract_bytes = contract->total_bytes,
+    };
+    memcpy(setup->hostname, service->manifest->name, NAME_BYTES);
+    setup->wires_at = append(block, &used, wires, service->link_count * sizeof *wires);
+    setup->mounts_at = append(block, &used, mounts->mounts, mounts->count * sizeof mounts->mounts[0]);
+    setup->service_filter_at = append(block, &used, filter->instructions, filter_bytes);
+    setup->init_filter_at = append(block, &used, app->init_filter.instructions, init_filter_bytes);
+    setup->contract_at = append(block, &used, contract, contract->total_bytes);
+    setup->total_bytes = used;
+
+    FD_AUTO int fd = memfd_create("setup", MFD_CLOEXEC);
+    if (fd < 0 || write(fd, block, used) != (ssize_t)used)
+        return err_sys(e, -errno, "write the setup");
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
+static int send_setup(const struct app *app, const struct plan_service *service, const struct spawn_mounts *mounts,
+                      int setup_fd, struct err *e)
+{
+    const struct instance *instance = &app->instances[service->index];
+    int fds[INIT_FDS_MAX] = {
+        [INIT_FD_SETUP] = setup_fd,
+        [INIT_FD_HOSTD] = app->hostd_pidfd,
+        [INIT_FD_LOG_A] = instance->log_fd[0],
+        [INIT_FD_LOG_B] = instance->log_fd[1],
+        [INIT_FD_STATUS] = instance->status_fd,
+    };
+    size_t count = INIT_FD_FIRST;
+    for (uint32_t i = 0; i < mounts->count; i++)
+        fds[count++] = mounts->fds[i];
+    for (uint32_t i = 0; i < service->manifest->ingress_count; i++)
+        fds[count++] = app->ingress_fds[service->manifest->ingress_first + i];
+
+    struct init_message message = {.kind = INIT_SETUP};
+    struct iovec data = {.iov_base = &message, .iov_len = sizeof message};
+    union {
+        char bytes[CMSG_SPACE(sizeof fds)];
+        struct cmsghdr align;
+    } control = {0};
+    struct msghdr header = {.msg_iov = &data,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = CMSG_SPACE(count * sizeof(int))};
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(rights), fds, count * sizeof(int));
+    if (sendmsg(instance->stage_fd, &header, MSG_NOSIGNAL) != (ssize_t)sizeof message)
+        return err_sys(e, -errno, "send the setup");
+    return 0;
+}
+
+/* ---- all of it ---- */
+
+static int start_process(struct app *app, uint32_t index, enum init_stage *stage, struct err *e)
+{
+    const struct plan_service *service = &app->plan->services[index];
+    struct instance *instance = &app->instances[index];
+    const char *name = service->manifest->name;
+    const struct cgroup_limits limits = {.memory_bytes = service->memory_bytes,
+                                         .pids = service->pids,
+                                         .cpu_percent = service->cpu_percent,
+                                         .accept_missing = service->manifest->accept_missing};
+    FD_AUTO int cgroup_fd = -1;
+    *stage = STAGE_CGROUP;
+    int result = cgroup_make(&app->cgroups, app->name, name, &limits, e);
+    if (result == 0)
+        result = cgroup_open(&app->cgroups, app->name, name, &cgroup_fd, e);
+    if (result < 0)
+        return result;
+
+    *stage = STAGE_CLONE;
+    result = rundir_open_logs(app, index, e);
+    if (result < 0)
+        return result;
+    int sockets[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+        return err_sys(e, -errno, "socketpair");
+    instance->stage_fd = sockets[0];
+    FD_AUTO int child_stage_fd = sockets[1];
+    result = clone_in(app, instance, cgroup_fd, child_stage_fd, e);
+    if (result < 0)
+        return result;
+
+    *stage = STAGE_IDMAP;
+    result = write_id_map(instance->init_pid, "uid_map", service->uid_base, e);
+    if (result == 0)
+        result = write_id_map(instance->init_pid, "gid_map", service->uid_base, e);
+    if (result < 0)
+        return result;
+    *stage = STAGE_CGROUP;
+    result = cgroup_place(&app->cgroups, app->name, name, instance->init_pid, e);
+    if (result < 0)
+        return result;
+
+    *stage = STAGE_MOUNTS;
+    struct spawn_mounts mounts = {.count = 0};
+    FD_AUTO int setup_fd = -1;
+    result = make_mounts(app, service, &mounts, e);
+    if (result == 0) {
+        *stage = STAGE_SETUP;
+        result = make_setup(app, service, &mounts, &setup_fd, e);
+    }
+    if (result == 0)
+        result = send_setup(app, service, &mounts, setup_fd, e);
+    mounts_close(&mounts);
+    return result;
+}
+
+int spawn_service(struct app *app, uint32_t index, enum init_stage *ret_stage, struct err *e)
+{
+    struct instance *instance = &app->instances[index];
+    instance->has_status = false;
+    instance->is_listening = false;
+    instance->service_pid = 0;
+    instance->error = (struct err){0};
+    instance->failed_stage = STAGE_NONE;
+    int result = start_process(app, index, ret_stage, e);
+    if (result < 0) {
+        instance_done(app, index);
+        return result;
+    }
+    /* PID 1 has duplicates. */
+    fd_close(&instance->log_fd[0]);
+    fd_close(&instance->log_fd[1]);
+    fd_close(&instance->status_fd);
+    instance->state = INSTANCE_STARTING;
+    instance->started_at_ms = clock_ms();
+    return 0;
+}
+
+void instance_done(struct app *app, uint32_t index)
+{
+    struct instance *instance = &app->instances[index];
+    if (instance->pidfd >= 0) {
+        siginfo_t info;
+        (void)syscall(SYS_pidfd_send_signal, instance->pidfd, SIGKILL, NULL, 0); /* gone already: ESRCH, as wanted */
+        while (waitid(P_PIDFD, (id_t)instance->pidfd, &info, WEXITED) < 0 && errno == EINTR)
+            ;
+    }
+    for (uint32_t i = 0; i < app->plan->link_count; i++)
+        if (app->plan->links[i].from == index || app->plan->links[i].to == index)
+            app->wires[i].is_made = false;
+    fd_close(&instance->pidfd);
+    fd_close(&instance->stage_fd);
+    fd_close(&instance->netns_fd);
+    fd_close(&instance->log_fd[0]);
+    fd_close(&instance->log_fd[1]);
+    fd_close(&instance->status_fd);
+    instance->init_pid = 0;
+    instance->service_pid = 0;
+    instance->state = INSTANCE_DOWN;
+}
