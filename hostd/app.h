@@ -24,45 +24,45 @@
 #define APP_STOP_WAITERS_MAX 16u
 
 enum instance_state {
-    INSTANCE_DOWN,      /* nothing of it exists; restart_at_ms says when it is tried again */
-    INSTANCE_STARTING,  /* cloned; waits for LISTENING */
-    INSTANCE_LISTENING, /* waits until every callee's listener for it stands */
-    INSTANCE_CONNECTING,/* told to connect; waits for READY */
+    INSTANCE_DOWN,       /* nothing of it exists; restart_at_ms says when it is tried again */
+    INSTANCE_STARTING,   /* cloned; waits for LISTENING */
+    INSTANCE_LISTENING,  /* waits until every callee's listener for it stands */
+    INSTANCE_CONNECTING, /* told to connect; waits for READY */
     INSTANCE_READY,
-    INSTANCE_STOPPING,  /* told to stop */
+    INSTANCE_STOPPING, /* told to stop */
     INSTANCE_STATE_COUNT
 };
 
 struct instance {
     enum instance_state state;
-    uint32_t generation;      /* of the last start; 0 = never started */
-    pid_t init_pid;           /* 0 = none */
-    pid_t service_pid;        /* as the host sees it; 0 = not known yet */
+    uint32_t generation; /* of the last start; 0 = never started */
+    pid_t init_pid;      /* 0 = none */
+    pid_t service_pid;   /* as the host sees it; 0 = not known yet */
     int pidfd, stage_fd, netns_fd;
     int log_fd[2], status_fd;
     uint64_t started_at_ms, ready_at_ms;
-    uint64_t restart_at_ms;   /* when DOWN; 0 = not planned */
-    uint64_t kill_at_ms;      /* when STOPPING */
+    uint64_t restart_at_ms; /* when DOWN; 0 = not planned */
+    uint64_t kill_at_ms;    /* when STOPPING */
     uint32_t restart_pause_ms;
-    uint32_t awaited;         /* callees' listeners still to come */
+    uint32_t awaited; /* callees' listeners still to come */
     bool is_listening;
-    int wait_status;          /* of the service, when has_status */
+    int wait_status; /* of the service, when has_status */
     bool has_status;
-    struct err error;         /* the failed stage of this start */
+    struct err error; /* the failed stage of this start */
     enum init_stage failed_stage;
 };
 
 struct wire {
-    uint32_t number;          /* names and addresses: plan_ifname(), plan_address() */
+    uint32_t number; /* names and addresses: plan_ifname(), plan_address() */
     bool is_made;
-    bool is_awaited;          /* the callee was asked for its listener, the caller waits */
+    bool is_awaited; /* the callee was asked for its listener, the caller waits */
     uint64_t calls, denied_calls, broken;
 };
 
 struct logtail;
 
 struct app {
-    const char *name;         /* plan name or --name */
+    const char *name; /* plan name or --name */
     struct plan *plan;
     struct instance *instances; /* plan->service_count */
     struct wire *wires;         /* plan->link_count */
@@ -73,18 +73,18 @@ struct app {
 
     char run_dir[APP_PATH_BYTES];
     char state_dir[APP_PATH_BYTES];
-    int run_fd, state_fd;     /* O_PATH directories */
-    int initsvc_fd;           /* the binary, O_PATH */
+    int run_fd, state_fd; /* O_PATH directories */
+    int initsvc_fd;       /* the binary, O_PATH */
     int hostd_pidfd;
-    int *ingress_fds;         /* listeners of manifest ingresses, by index */
+    int *ingress_fds; /* listeners of manifest ingresses, by index */
 
     int epoll_fd, signal_fd, control_fd, lock_fd;
     int stop_waiters[APP_STOP_WAITERS_MAX]; /* clients of `hostd stop`: closed when all is over */
     size_t stop_waiter_count;
     struct logtail *tail;
     bool is_stopping;
-    bool has_started;         /* every service was ready once */
-    bool is_quiet;            /* no logs on stdout (--detach after the start) */
+    bool has_started; /* every service was ready once */
+    bool is_quiet;    /* no logs on stdout (--detach after the start) */
     int exit_code;
 };
 
@@ -116,7 +116,8 @@ const char *instance_state_name(enum instance_state state);
 /* ---- rundir.c: /run/hostd/<app> and the data below the state directory ---- */
 #define RUN_ROOT "/run/hostd"
 #define STATE_ROOT "/var/lib/hostd"
-/* Makes the run directory and takes its lock; -EBUSY when the application runs; what a dead hostd left is ended first. */
+/* Makes the run directory and takes its lock; -EBUSY when the application runs; what a dead hostd left is ended first.
+ */
 int rundir_open(struct app *app, struct err *e);
 /* The host ids of this application: none that another one uses. */
 int rundir_claim_ids(const char *app_name, uint32_t *ret_uid_base, struct err *e);

@@ -16,7 +16,7 @@
 #define CPU_PERIOD_US 100000u
 
 static const struct controller {
-    const char *name;       /* as in mount options and cgroup.controllers */
+    const char *name; /* as in mount options and cgroup.controllers */
     uint32_t missing_bit;
 } controllers[] = {
     [CGROUP_MEMORY] = {"memory", MISSING_MEMORY},
@@ -132,8 +132,8 @@ static int set_cpu(const char *path, bool is_v2, uint32_t percent, struct err *e
     return write_value(path, "cpu.cfs_quota_us", value, e);
 }
 
-static int set_limit(const char *path, bool is_v2, enum cgroup_controller controller, const struct cgroup_limits *limits,
-                     struct err *e)
+static int set_limit(const char *path, bool is_v2, enum cgroup_controller controller,
+                     const struct cgroup_limits *limits, struct err *e)
 {
     switch (controller) {
     case CGROUP_MEMORY:
@@ -171,8 +171,8 @@ static int make_v2(const struct cgroup_trees *trees, const char *app, const char
     return result;
 }
 
-int cgroup_make(const struct cgroup_trees *trees, const char *app, const char *service, const struct cgroup_limits *limits,
-                struct err *e)
+int cgroup_make(const struct cgroup_trees *trees, const char *app, const char *service,
+                const struct cgroup_limits *limits, struct err *e)
 {
     if (trees->is_v2)
         return make_v2(trees, app, service, limits, e);

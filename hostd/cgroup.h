@@ -18,8 +18,8 @@ enum cgroup_controller { CGROUP_MEMORY, CGROUP_PIDS, CGROUP_CPU, CGROUP_CONTROLL
 /* What this machine offers. */
 struct cgroup_trees {
     bool is_v2;
-    char unified[64];                         /* mount point of version 2, when is_v2 */
-    char v1[CGROUP_CONTROLLER_COUNT][64];     /* mount points of version 1; "" = not there */
+    char unified[64];                     /* mount point of version 2, when is_v2 */
+    char v1[CGROUP_CONTROLLER_COUNT][64]; /* mount points of version 1; "" = not there */
 };
 
 struct cgroup_limits {
@@ -33,8 +33,8 @@ struct cgroup_limits {
 void cgroup_detect(struct cgroup_trees *ret_trees);
 
 /* Makes the groups of a service with their limits.  Existing empty ones (of a crash) are taken over. */
-int cgroup_make(const struct cgroup_trees *trees, const char *app, const char *service, const struct cgroup_limits *limits,
-                struct err *e);
+int cgroup_make(const struct cgroup_trees *trees, const char *app, const char *service,
+                const struct cgroup_limits *limits, struct err *e);
 
 /* Version 2: a descriptor for CLONE_INTO_CGROUP (close it).  Version 1: *ret_fd = -1; use cgroup_place(). */
 int cgroup_open(const struct cgroup_trees *trees, const char *app, const char *service, int *ret_fd, struct err *e);

@@ -8,8 +8,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "hostd/app.h"
@@ -27,18 +27,21 @@ struct options {
 
 static int usage(const char *what)
 {
-    (void)fprintf(stderr,
-                  "hostd start: %s\n"
-                  "usage: hostd start FILE [--detach] [--name NAME] [--listen INGRESS=ADDRESS:PORT] [--state-dir DIR]\n",
-                  what);
+    (void)fprintf(
+        stderr,
+        "hostd start: %s\n"
+        "usage: hostd start FILE [--detach] [--name NAME] [--listen INGRESS=ADDRESS:PORT] [--state-dir DIR]\n",
+        what);
     return 2;
 }
 
 static int parse_options(int argc, char **argv, struct options *options)
 {
     static const struct option known[] = {
-        {"detach", no_argument, NULL, 'd'},       {"name", required_argument, NULL, 'n'},
-        {"listen", required_argument, NULL, 'l'}, {"state-dir", required_argument, NULL, 's'},
+        {"detach", no_argument, NULL, 'd'},
+        {"name", required_argument, NULL, 'n'},
+        {"listen", required_argument, NULL, 'l'},
+        {"state-dir", required_argument, NULL, 's'},
         {NULL, 0, NULL, 0},
     };
     optind = 1;
@@ -96,7 +99,8 @@ static int apply_listen(struct manifest *manifest, const char *option)
     uint32_t address;
     uint16_t port;
     if (!equals || !parse_address(equals + 1, &address, &port)) {
-        (void)fprintf(stderr, "hostd start: --listen %s: it has the form INGRESS=ADDRESS:PORT, as in http=127.0.0.1:8081\n",
+        (void)fprintf(stderr,
+                      "hostd start: --listen %s: it has the form INGRESS=ADDRESS:PORT, as in http=127.0.0.1:8081\n",
                       option);
         return 2;
     }
@@ -179,7 +183,8 @@ static void close_app(struct app *app)
         if (!app->instances)
             break;
         /* A group that was just emptied may count its last task for a moment longer. */
-        for (int tries = 0; tries < 200 && cgroup_remove(&app->cgroups, app->name, SERVICE_NAME(app, i)) == -EBUSY; tries++)
+        for (int tries = 0; tries < 200 && cgroup_remove(&app->cgroups, app->name, SERVICE_NAME(app, i)) == -EBUSY;
+             tries++)
             (void)usleep(1000);
     }
     for (uint32_t i = 0; app->ingress_fds && i < app->plan->manifest->ingress_count; i++)
@@ -201,11 +206,13 @@ static void close_app(struct app *app)
 static void announce(const struct app *app)
 {
     const struct manifest *manifest = app->plan->manifest;
-    (void)printf("hostd: %s is ready: %zu services, %zu links", app->name, app->plan->service_count, app->plan->link_count);
+    (void)printf("hostd: %s is ready: %zu services, %zu links", app->name, app->plan->service_count,
+                 app->plan->link_count);
     for (uint32_t i = 0; i < manifest->ingress_count; i++) {
         const struct manifest_ingress *ingress = &manifest_ingresses(manifest)[i];
         uint32_t a = ingress->address;
-        (void)printf(", %s://%u.%u.%u.%u:%u/", ingress->name, a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255, ingress->port);
+        (void)printf(", %s://%u.%u.%u.%u:%u/", ingress->name, a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255,
+                     ingress->port);
     }
     (void)putchar('\n');
     (void)fflush(stdout);
@@ -213,7 +220,8 @@ static void announce(const struct app *app)
 
 /* ---- --detach ---- */
 
-/* Forks; the parent waits for the child's word and returns its exit code, the child goes on with *ret_report_fd >= 0. */
+/* Forks; the parent waits for the child's word and returns its exit code, the child goes on with *ret_report_fd >= 0.
+ */
 static int detach(int *ret_report_fd, int *ret_code)
 {
     int ends[2];
@@ -302,12 +310,19 @@ int cmd_start(int argc, char **argv)
         if (apply_listen(manifest, options.listen[i]))
             return 2;
 
-    struct app app = {.run_fd = -1, .state_fd = -1, .initsvc_fd = -1, .hostd_pidfd = -1, .epoll_fd = -1,
-                      .signal_fd = -1, .control_fd = -1, .lock_fd = -1};
+    struct app app = {.run_fd = -1,
+                      .state_fd = -1,
+                      .initsvc_fd = -1,
+                      .hostd_pidfd = -1,
+                      .epoll_fd = -1,
+                      .signal_fd = -1,
+                      .control_fd = -1,
+                      .lock_fd = -1};
     struct err e = {0};
     uint32_t uid_base = 0;
     app.name = options.name ? options.name : manifest->app;
-    result = plan_make(manifest, 1u << 16, &app.plan, &e); /* a list that cannot be planned is wrong before it takes ids */
+    result =
+        plan_make(manifest, 1u << 16, &app.plan, &e); /* a list that cannot be planned is wrong before it takes ids */
     if (result < 0) {
         (void)fprintf(stderr, "%s: %s\n", options.file, e.text);
         return 2;

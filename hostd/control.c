@@ -24,7 +24,7 @@
 #include "rpc/base/own.h"
 
 #define REQUEST_BYTES_MAX 64
-#define IDLE_MS_MAX 200          /* hostd reads the request itself: a client that stalls costs it no more than this */
+#define IDLE_MS_MAX 200 /* hostd reads the request itself: a client that stalls costs it no more than this */
 #define ANSWER_BYTES_MAX (8u << 20)
 
 /* ---- ps ---- */
@@ -86,7 +86,8 @@ static json_t *service_json(const struct app *app, uint32_t index)
     json_t *accepted = json_array();
     if (service->manifest->accept_missing & MISSING_LANDLOCK)
         (void)json_array_append_new(accepted, json_string("landlock"));
-    uint64_t up_ms = instance->ready_at_ms && instance->state == INSTANCE_READY ? clock_ms() - instance->ready_at_ms : 0;
+    uint64_t up_ms =
+        instance->ready_at_ms && instance->state == INSTANCE_READY ? clock_ms() - instance->ready_at_ms : 0;
     return json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:f, s:o, s:o, s:o}", "app", app->name, "name",
                      service->manifest->name, "state", instance_state_name(instance->state), "init_pid",
                      (int)instance->init_pid, "service_pid", (int)instance->service_pid, "generation",
@@ -163,7 +164,8 @@ void control_accept(struct app *app)
             send_all(fd, answer, strlen(answer));
     } else if (strcmp(request, "stop") == 0) {
         if (app->stop_waiter_count < APP_STOP_WAITERS_MAX)
-            app->stop_waiters[app->stop_waiter_count++] = fd_take(&fd); /* closed when all is over: that is the answer */
+            app->stop_waiters[app->stop_waiter_count++] =
+                fd_take(&fd); /* closed when all is over: that is the answer */
         supervise_stop(app);
     } else {
         static const char unknown[] = "{\"error\":\"unknown request\"}";

@@ -26,7 +26,7 @@ struct followed {
 struct logtail {
     struct app *app;
     int inotify_fd;
-    int width;                 /* of the longest name */
+    int width;                   /* of the longest name */
     struct followed (*files)[2]; /* per service */
 };
 

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,12 +22,11 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include <poll.h>
 
 #include "hostd/app.h"
 #include "rpc/base/own.h"
 
-#define IDS_FIRST 0x20000000u /* well above what distributions hand out to users and containers */
+#define IDS_FIRST 0x20000000u  /* well above what distributions hand out to users and containers */
 #define IDS_PER_APP (1u << 26) /* 1,024 services of 65,536 ids */
 #define IDS_APPS 32u           /* so the last one ends below 2^32 - 1 */
 #define LEFTOVER_MS_MAX 2000   /* for a killed process to be gone */
@@ -117,8 +117,9 @@ static unsigned long long start_time(int pid)
     /* The name in parentheses may hold anything: fields are counted behind the last one. */
     const char *fields = strrchr(text, ')');
     unsigned long long ticks = 0;
-    if (!fields || sscanf(fields + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-                          &ticks) != 1)
+    if (!fields ||
+        sscanf(fields + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &ticks) != 1)
         return 0;
     return ticks;
 }
@@ -165,7 +166,8 @@ void rundir_note(struct app *app)
     for (size_t i = 0; i < app->plan->service_count; i++) {
         const struct instance *instance = &app->instances[i];
         if (instance->init_pid > 0)
-            (void)dprintf(fd, "%s %d %llu\n", SERVICE_NAME(app, i), (int)instance->init_pid, start_time(instance->init_pid));
+            (void)dprintf(fd, "%s %d %llu\n", SERVICE_NAME(app, i), (int)instance->init_pid,
+                          start_time(instance->init_pid));
     }
     (void)renameat(app->run_fd, "pids.new", app->run_fd, "pids");
 }

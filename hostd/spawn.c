@@ -7,17 +7,17 @@
  *   then the other namespaces around a child that waits until its ids are mapped;
  *   detached mounts last, because the data's idmap names the service's ids; then everything in one message.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/sched.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -34,8 +34,7 @@
 
 void instance_init(struct instance *instance)
 {
-    *instance = (struct instance){
-        .pidfd = -1, .stage_fd = -1, .netns_fd = -1, .log_fd = {-1, -1}, .status_fd = -1};
+    *instance = (struct instance){.pidfd = -1, .stage_fd = -1, .netns_fd = -1, .log_fd = {-1, -1}, .status_fd = -1};
 }
 
 int spawn_namespace(struct app *app, uint32_t service, struct err *e)
@@ -45,14 +44,16 @@ int spawn_namespace(struct app *app, uint32_t service, struct err *e)
 
 /* ---- wires ---- */
 
-static void wire_end(const struct app *app, uint32_t service, uint32_t direction, uint32_t number, struct net_end *ret_end)
+static void wire_end(const struct app *app, uint32_t service, uint32_t direction, uint32_t number,
+                     struct net_end *ret_end)
 {
     ret_end->netns_fd = app->instances[service].netns_fd;
     plan_ifname(ret_end->ifname, direction, number);
     ret_end->address = plan_address(direction, number);
 }
 
-/* What an earlier wire of this link left at the end that survived.  Mostly nothing: it goes with the other namespace. */
+/* What an earlier wire of this link left at the end that survived.  Mostly nothing: it goes with the other namespace.
+ */
 static int forget_old(struct app *app, uint32_t link, struct err *e)
 {
     const struct plan_link *l = &app->plan->links[link];
@@ -119,9 +120,8 @@ int spawn_ingresses(struct app *app, struct err *e)
     const struct manifest *manifest = app->plan->manifest;
     for (uint32_t i = 0; i < manifest->ingress_count; i++) {
         const struct manifest_ingress *ingress = &manifest_ingresses(manifest)[i];
-        struct sockaddr_in address = {.sin_family = AF_INET,
-                                      .sin_port = htons(ingress->port),
-                                      .sin_addr = {.s_addr = htonl(ingress->address)}};
+        struct sockaddr_in address = {
+            .sin_family = AF_INET, .sin_port = htons(ingress->port), .sin_addr = {.s_addr = htonl(ingress->address)}};
         char text[INET_ADDRSTRLEN];
         (void)inet_ntop(AF_INET, &address.sin_addr, text, sizeof text);
         int one = 1;
@@ -132,7 +132,8 @@ int spawn_ingresses(struct app *app, struct err *e)
             int code = -errno;
             (void)err_sys(e, code, "ingress '%s': listen on %s:%u", ingress->name, text, ingress->port);
             if (code == -EADDRINUSE)
-                (void)err_hint(e, "another program uses that port; choose one with --listen %s=%s:PORT", ingress->name, text);
+                (void)err_hint(e, "another program uses that port; choose one with --listen %s=%s:PORT", ingress->name,
+                               text);
             return code;
         }
         app->ingress_fds[i] = fd_take(&fd);
@@ -163,7 +164,8 @@ static _Noreturn void child_main(int stage_fd, int initsvc_fd)
     int stage_high = fcntl(stage_fd, F_DUPFD_CLOEXEC, 10);
     int binary_high = fcntl(initsvc_fd, F_DUPFD_CLOEXEC, 10);
     if (null_fd < 0 || stage_high < 0 || binary_high < 0 || dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0 ||
-        dup2(null_fd, 2) < 0 || dup2(stage_high, INIT_STAGE_FD) < 0 || close_range(INIT_STAGE_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0) {
+        dup2(null_fd, 2) < 0 || dup2(stage_high, INIT_STAGE_FD) < 0 ||
+        close_range(INIT_STAGE_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0) {
         (void)err_sys(&message.error, -errno, "lay out the descriptors of initsvc");
         goto failed;
     }
@@ -205,8 +207,10 @@ static int clone_in(struct app *app, struct instance *instance, int cgroup_fd, i
     if (pid < 0) {
         (void)err_sys(e, -clone_errno, "clone3 with new user, mount, pid, ipc and uts namespaces");
         if (clone_errno == EPERM)
-            (void)err_hint(e, "user namespaces must be allowed (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone), "
-                              "and hostd must not run in a chroot");
+            (void)err_hint(
+                e,
+                "user namespaces must be allowed (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone), "
+                "and hostd must not run in a chroot");
         return -clone_errno;
     }
     instance->init_pid = pid;
@@ -269,7 +273,8 @@ static int add_file(struct spawn_mounts *mounts, const char *from, const char *t
     return result < 0 ? err_prefix(e, "mount of %s", from) : 0;
 }
 
-static int add_data(const struct app *app, struct spawn_mounts *mounts, const char *name, uint32_t host_id, struct err *e)
+static int add_data(const struct app *app, struct spawn_mounts *mounts, const char *name, uint32_t host_id,
+                    struct err *e)
 {
     char to[NAME_BYTES + 1];
     (void)snprintf(to, sizeof to, "/%s", name);
@@ -290,7 +295,8 @@ static int add_data(const struct app *app, struct spawn_mounts *mounts, const ch
     return result < 0 ? err_prefix(e, "mount of %s/%s", app->state_dir, name) : 0;
 }
 
-static int make_mounts(const struct app *app, const struct plan_service *service, struct spawn_mounts *mounts, struct err *e)
+static int make_mounts(const struct app *app, const struct plan_service *service, struct spawn_mounts *mounts,
+                       struct err *e)
 {
     const struct manifest *manifest = app->plan->manifest;
     const struct manifest_service *named = service->manifest;
@@ -331,7 +337,8 @@ static int make_setup(const struct app *app, const struct plan_service *service,
     size_t filter_bytes = filter->count * sizeof filter->instructions[0];
     size_t init_filter_bytes = app->init_filter.count * sizeof filter->instructions[0];
     size_t room = sizeof(struct init_setup) + service->link_count * sizeof(struct init_wire) +
-                  mounts->count * sizeof(struct init_mount) + filter_bytes + init_filter_bytes + contract->total_bytes + 64;
+                  mounts->count * sizeof(struct init_mount) + filter_bytes + init_filter_bytes + contract->total_bytes +
+                  64;
     FREE_AUTO char *block = calloc(1, room);
     FREE_AUTO struct init_wire *wires = calloc(service->link_count + 1, sizeof *wires);
     if (!block || !wires)
@@ -397,10 +404,8 @@ static int send_setup(const struct app *app, const struct plan_service *service,
         char bytes[CMSG_SPACE(sizeof fds)];
         struct cmsghdr align;
     } control = {0};
-    struct msghdr header = {.msg_iov = &data,
-                            .msg_iovlen = 1,
-                            .msg_control = &control,
-                            .msg_controllen = CMSG_SPACE(count * sizeof(int))};
+    struct msghdr header = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(count * sizeof(int))};
     struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
     rights->cmsg_level = SOL_SOCKET;
     rights->cmsg_type = SCM_RIGHTS;

@@ -32,22 +32,19 @@
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 
-#define READY_MS_MAX 10000u       /* from the spawn to READY */
-#define STOP_MS_MAX 3000u         /* for a service to finish what runs */
-#define STOP_GRACE_MS 500u        /* and for its PID 1 to notice that it did not */
+#define READY_MS_MAX 10000u /* from the spawn to READY */
+#define STOP_MS_MAX 3000u   /* for a service to finish what runs */
+#define STOP_GRACE_MS 500u  /* and for its PID 1 to notice that it did not */
 #define RESTART_PAUSE_MS_MIN 100u
 #define RESTART_PAUSE_MS_MAX 5000u
-#define STEADY_MS 10000u          /* ready for so long: the next pause is a short one again */
+#define STEADY_MS 10000u /* ready for so long: the next pause is a short one again */
 
 enum watch { WATCH_STAGE = 1, WATCH_PIDFD, WATCH_SIGNAL, WATCH_CONTROL, WATCH_LOG };
 
 static const char *const state_names[] = {
-    [INSTANCE_DOWN] = "down",
-    [INSTANCE_STARTING] = "starting",
-    [INSTANCE_LISTENING] = "listening",
-    [INSTANCE_CONNECTING] = "connecting",
-    [INSTANCE_READY] = "ready",
-    [INSTANCE_STOPPING] = "stopping",
+    [INSTANCE_DOWN] = "down",           [INSTANCE_STARTING] = "starting",
+    [INSTANCE_LISTENING] = "listening", [INSTANCE_CONNECTING] = "connecting",
+    [INSTANCE_READY] = "ready",         [INSTANCE_STOPPING] = "stopping",
 };
 _Static_assert(ARRAY_COUNT(state_names) == INSTANCE_STATE_COUNT, "a name for every state");
 
@@ -77,7 +74,8 @@ static void say(const struct app *app, const char *format, ...)
 static void describe_status(int wait_status, char *text, size_t bytes)
 {
     if (WIFSIGNALED(wait_status))
-        (void)snprintf(text, bytes, "was killed by signal %d (%s)", WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));
+        (void)snprintf(text, bytes, "was killed by signal %d (%s)", WTERMSIG(wait_status),
+                       strsignal(WTERMSIG(wait_status)));
     else
         (void)snprintf(text, bytes, "exited with code %d", WEXITSTATUS(wait_status));
 }
@@ -610,7 +608,8 @@ int supervise_start(struct app *app, struct err *e)
         turn(app);
         int failed = first_failure(app);
         if (failed >= 0)
-            return fail_start(app, (uint32_t)failed, app->instances[failed].failed_stage, &app->instances[failed].error, e);
+            return fail_start(app, (uint32_t)failed, app->instances[failed].failed_stage, &app->instances[failed].error,
+                              e);
         if (app->is_stopping) {
             supervise_kill_all(app);
             return err_set(e, -EINTR, "stopped before it was ready");

@@ -3,9 +3,10 @@
  *
  * Order of use: hostd clones, the child execs initsvc with the stage socket (SOCK_SEQPACKET) as descriptor
  * INIT_STAGE_FD; hostd sends one INIT_SETUP message with descriptors; initsvc answers with INIT_STAGE messages, one
- * INIT_LISTENING, and waits for INIT_CONNECT; then INIT_READY when the service says so.  The socket stays for the life of the
- * service (INIT_RENEW, INIT_STOP; INIT_COUNTS, INIT_EXITED).  Before exec the child takes its ids (setresuid), else exec
- * would cost it its capabilities: so its first sign of life may already be an INIT_STAGE of stage "ids" or "exec".
+ * INIT_LISTENING, and waits for INIT_CONNECT; then INIT_READY when the service says so.  The socket stays for the life
+ * of the service (INIT_RENEW, INIT_STOP; INIT_COUNTS, INIT_EXITED).  Before exec the child takes its ids (setresuid),
+ * else exec would cost it its capabilities: so its first sign of life may already be an INIT_STAGE of stage "ids" or
+ * "exec".
  *
  * Invariants
  *  I1  Every message is one fixed-size struct init_message; descriptors travel only with INIT_SETUP.
@@ -28,27 +29,27 @@
 /* The stages of a start, in order.  What a failure names. */
 enum init_stage {
     STAGE_NONE = 0,
-    STAGE_NETNS,     /* hostd: network namespace and its sysctls */
-    STAGE_LINKS,     /* hostd: veth pairs, addresses, neighbours, filters, read back, up */
-    STAGE_CGROUP,    /* hostd: control group and its limits */
-    STAGE_CLONE,     /* hostd: the other namespaces */
-    STAGE_IDMAP,     /* hostd: user and group maps */
-    STAGE_MOUNTS,    /* hostd: detached mounts of binary, files, data */
-    STAGE_SETUP,     /* initsvc: takes the setup message */
-    STAGE_IDS,       /* initsvc: takes its ids */
-    STAGE_PARENT,    /* initsvc: death signal, and hostd still lives */
-    STAGE_ROOT,      /* initsvc: builds and enters the root */
-    STAGE_LISTEN,    /* initsvc: listeners per link */
-    STAGE_CONNECT,   /* initsvc: connections per link */
-    STAGE_RING,      /* initsvc's child: makes, fills, restricts, enables the service's ring */
-    STAGE_CONTRACT,  /* initsvc's child: writes and seals the contract */
-    STAGE_LIMITS,    /* initsvc's child: resource limits */
-    STAGE_CAPS,      /* initsvc's child: drops capabilities and bounding set, no_new_privs */
-    STAGE_LANDLOCK,  /* initsvc's child */
-    STAGE_SECCOMP,   /* initsvc's child: the service's filter */
-    STAGE_EXEC,      /* initsvc's child: the program */
-    STAGE_CONFINE,   /* initsvc: drops its own capabilities, takes its own filter */
-    STAGE_READY,     /* the service: its ring serves */
+    STAGE_NETNS,    /* hostd: network namespace and its sysctls */
+    STAGE_LINKS,    /* hostd: veth pairs, addresses, neighbours, filters, read back, up */
+    STAGE_CGROUP,   /* hostd: control group and its limits */
+    STAGE_CLONE,    /* hostd: the other namespaces */
+    STAGE_IDMAP,    /* hostd: user and group maps */
+    STAGE_MOUNTS,   /* hostd: detached mounts of binary, files, data */
+    STAGE_SETUP,    /* initsvc: takes the setup message */
+    STAGE_IDS,      /* initsvc: takes its ids */
+    STAGE_PARENT,   /* initsvc: death signal, and hostd still lives */
+    STAGE_ROOT,     /* initsvc: builds and enters the root */
+    STAGE_LISTEN,   /* initsvc: listeners per link */
+    STAGE_CONNECT,  /* initsvc: connections per link */
+    STAGE_RING,     /* initsvc's child: makes, fills, restricts, enables the service's ring */
+    STAGE_CONTRACT, /* initsvc's child: writes and seals the contract */
+    STAGE_LIMITS,   /* initsvc's child: resource limits */
+    STAGE_CAPS,     /* initsvc's child: drops capabilities and bounding set, no_new_privs */
+    STAGE_LANDLOCK, /* initsvc's child */
+    STAGE_SECCOMP,  /* initsvc's child: the service's filter */
+    STAGE_EXEC,     /* initsvc's child: the program */
+    STAGE_CONFINE,  /* initsvc: drops its own capabilities, takes its own filter */
+    STAGE_READY,    /* the service: its ring serves */
     STAGE_COUNT
 };
 
@@ -69,17 +70,17 @@ struct init_mount {
     char to[INIT_PATH_BYTES]; /* absolute, inside the root */
     uint32_t fd_index;        /* in the setup's descriptors: a detached mount */
     uint16_t is_directory;
-    uint16_t is_writable;     /* a data directory */
+    uint16_t is_writable; /* a data directory */
 };
 
 /* Order of the descriptors that come with INIT_SETUP; setup (a memfd with struct init_setup) is the first. */
 enum init_fd {
     INIT_FD_SETUP = 0,
-    INIT_FD_HOSTD,   /* pidfd of hostd */
-    INIT_FD_LOG_A,   /* two bounded log files, O_APPEND */
+    INIT_FD_HOSTD, /* pidfd of hostd */
+    INIT_FD_LOG_A, /* two bounded log files, O_APPEND */
     INIT_FD_LOG_B,
-    INIT_FD_STATUS,  /* file that takes the wait status of the service, as text, before PID 1 ends */
-    INIT_FD_FIRST    /* then the mounts (the binary is mounts[0]), then the ingress listeners */
+    INIT_FD_STATUS, /* file that takes the wait status of the service, as text, before PID 1 ends */
+    INIT_FD_FIRST   /* then the mounts (the binary is mounts[0]), then the ingress listeners */
 };
 
 enum init_flag {
@@ -90,31 +91,32 @@ enum init_flag {
 /* A variable block: header, arrays and bytes at the offsets it names. */
 struct init_setup {
     uint32_t magic, total_bytes, flags;
-    uint32_t uid, gid;            /* of the service, inside */
+    uint32_t uid, gid; /* of the service, inside */
     char hostname[NAME_BYTES];
-    uint32_t files_max;           /* RLIMIT_NOFILE of the service */
-    uint32_t processes_max;       /* RLIMIT_NPROC of the service */
-    uint32_t log_bytes_max;       /* of each of the two log files */
+    uint32_t files_max;     /* RLIMIT_NOFILE of the service */
+    uint32_t processes_max; /* RLIMIT_NPROC of the service */
+    uint32_t log_bytes_max; /* of each of the two log files */
     uint32_t ring_entries;
-    uint32_t wires_at, wire_count;     /* struct init_wire, one per link of the contract, same order */
-    uint32_t mounts_at, mount_count;   /* struct init_mount */
-    uint32_t ingress_count;            /* listeners among the descriptors, after the mounts */
+    uint32_t wires_at, wire_count;                    /* struct init_wire, one per link of the contract, same order */
+    uint32_t mounts_at, mount_count;                  /* struct init_mount */
+    uint32_t ingress_count;                           /* listeners among the descriptors, after the mounts */
     uint32_t service_filter_at, service_filter_bytes; /* struct sock_filter[] of the service */
     uint32_t init_filter_at, init_filter_bytes;       /* struct sock_filter[] of PID 1 after its loop starts */
-    uint32_t contract_at, contract_bytes; /* struct contract to hand over */
+    uint32_t contract_at, contract_bytes;             /* struct contract to hand over */
 };
 
 enum init_message_kind {
-    INIT_SETUP = 1,  /* hostd → init, with descriptors */
-    INIT_CONNECT,    /* hostd → init: everybody listens, go on */
-    INIT_RENEW,      /* hostd → init: link, wire: the peer restarted, this is its new wire: listen on it, or (the peer listens) connect */
-    INIT_STOP,       /* hostd → init: tell the service to finish, kill it after value ms */
-    INIT_STAGE,      /* init → hostd: stage, error (code 0: passed) */
-    INIT_STARTED,    /* init → hostd: value = pid of the service as init sees it */
-    INIT_LISTENING,  /* init → hostd: link: its listener stands; link = UINT32_MAX: all of the start */
-    INIT_IS_READY,   /* init → hostd */
-    INIT_COUNTS,     /* init → hostd: link, note: a note_up of the service that counts */
-    INIT_EXITED,     /* init → hostd: value = wait status of the service */
+    INIT_SETUP = 1, /* hostd → init, with descriptors */
+    INIT_CONNECT,   /* hostd → init: everybody listens, go on */
+    INIT_RENEW,     /* hostd → init: link, wire: the peer restarted, this is its new wire: listen on it, or (the peer
+                       listens) connect */
+    INIT_STOP,      /* hostd → init: tell the service to finish, kill it after value ms */
+    INIT_STAGE,     /* init → hostd: stage, error (code 0: passed) */
+    INIT_STARTED,   /* init → hostd: value = pid of the service as init sees it */
+    INIT_LISTENING, /* init → hostd: link: its listener stands; link = UINT32_MAX: all of the start */
+    INIT_IS_READY,  /* init → hostd */
+    INIT_COUNTS,    /* init → hostd: link, note: a note_up of the service that counts */
+    INIT_EXITED,    /* init → hostd: value = wait status of the service */
     INIT_KIND_COUNT
 };
 

@@ -1,8 +1,8 @@
 /*
  * init.c - PID 1 of a service's namespaces: one straight line of stages, each reported by name when it fails.
  *
- *   setup → ids (done before exec, by hostd's child) → parent → root → listen → [hostd: connect] → connect → ring → child →
- *   confine → loop
+ *   setup → ids (done before exec, by hostd's child) → parent → root → listen → [hostd: connect] → connect → ring →
+ * child → confine → loop
  *
  * Invariants
  *  I1  Before the loop anything may end us, and hostd is told which stage and why; in the loop only the end of the
@@ -145,7 +145,8 @@ static int enter_root(struct init *init, struct err *e)
     struct rootfs_entry entries[INIT_FDS_MAX];
     uint32_t count = init->setup->mount_count;
     for (uint32_t i = 0; i < count; i++) {
-        if (mounts[i].to[0] != '/' || !memchr(mounts[i].to, '\0', INIT_PATH_BYTES) || mounts[i].fd_index >= init->fd_count)
+        if (mounts[i].to[0] != '/' || !memchr(mounts[i].to, '\0', INIT_PATH_BYTES) ||
+            mounts[i].fd_index >= init->fd_count)
             return err_set(e, -EINVAL, "setup message is inconsistent: mount %u", i);
         entries[i] = (struct rootfs_entry){
             .to = mounts[i].to, .mount_fd = init->fds[mounts[i].fd_index], .is_directory = mounts[i].is_directory};
@@ -156,7 +157,8 @@ static int enter_root(struct init *init, struct err *e)
         return result;
     for (uint32_t i = 0; i < count; i++)
         fd_close(&init->fds[mounts[i].fd_index]);
-    /* exec needs more than O_PATH only on file systems that check read permission of the opener; ours is a bind mount. */
+    /* exec needs more than O_PATH only on file systems that check read permission of the opener; ours is a bind mount.
+     */
     init->exe_fd = open(mounts[0].to, O_PATH | O_CLOEXEC);
     return init->exe_fd < 0 ? err_sys(e, -errno, "open %s", mounts[0].to) : 0;
 }
@@ -191,8 +193,9 @@ static int connect_all(struct init *init, struct err *e)
         if (result == -EINPROGRESS) {
             struct pollfd poll_fd = {.fd = link->fd, .events = POLLOUT};
             int ready = poll(&poll_fd, 1, CONNECT_MS_MAX);
-            result = ready == 1 ? wire_dial_result(link->fd, e)
-                                : err_set(e, -ETIMEDOUT, "no answer on %s within %d ms", link->wire.ifname, CONNECT_MS_MAX);
+            result = ready == 1
+                         ? wire_dial_result(link->fd, e)
+                         : err_set(e, -ETIMEDOUT, "no answer on %s within %d ms", link->wire.ifname, CONNECT_MS_MAX);
         }
         if (result == 0)
             result = wire_make_blocking(link->fd, e);

@@ -18,17 +18,17 @@
 /* One link, as PID 1 keeps it. */
 struct link {
     struct init_wire wire;
-    int fd;              /* a listener or connection made and not yet handed over; a dial under way; -1 */
-    bool is_dialing;     /* fd is a connect under way */
-    bool has_want;       /* the service waits for a wire in want_slot */
+    int fd;          /* a listener or connection made and not yet handed over; a dial under way; -1 */
+    bool is_dialing; /* fd is a connect under way */
+    bool has_want;   /* the service waits for a wire in want_slot */
     uint32_t want_slot;
-    uint64_t retry_at_ms;/* next dial, 0 = none planned */
-    uint32_t pause_ms;   /* before the next dial after a failed one */
+    uint64_t retry_at_ms;                          /* next dial, 0 = none planned */
+    uint32_t pause_ms;                             /* before the next dial after a failed one */
     uint32_t denied, denied_method, broken, calls; /* not yet told to hostd */
 };
 
 struct logs {
-    int fd[2];         /* the two files; one is written, the other is full or empty */
+    int fd[2]; /* the two files; one is written, the other is full or empty */
     unsigned current;
     uint64_t bytes[2];
     uint64_t bytes_max; /* of one file */

@@ -62,8 +62,7 @@ static int fill_table(const struct init *init, int *table, int event_fd, int not
 int ring_make(struct init *init, const int event_fd, const int note_read_fd, const int *ingress_fds, struct err *e)
 {
     struct io_uring_params params = {
-        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
-                 IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
+        .flags = SEALED_RING_FLAGS | IORING_SETUP_CQSIZE,
         .cq_entries = init->setup->ring_entries * 4,
     };
     FD_AUTO int ring_fd = (int)syscall(__NR_io_uring_setup, init->setup->ring_entries, &params);

@@ -115,8 +115,8 @@ int seal_drop_all(uint32_t uid, uint32_t gid, struct err *e)
         if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
             return err_sys(e, -errno, "drop capability %d from the bounding set", cap);
     /* From here no exec and no change of ids gives or keeps a capability. */
-    unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
-                         SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+    unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |
+                         SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
     if (prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0)
         return err_sys(e, -errno, "lock the secure bits");
     if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
@@ -134,7 +134,7 @@ int seal_drop_all(uint32_t uid, uint32_t gid, struct err *e)
 
 #define LANDLOCK_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 #define LANDLOCK_WRITE                                                                                                 \
-    (LANDLOCK_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |   \
+    (LANDLOCK_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |  \
      LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG)
 #define LANDLOCK_FS_ALL_ABI2 ((LANDLOCK_ACCESS_FS_REFER << 1) - 1)
 
@@ -224,7 +224,8 @@ _Noreturn void seal_and_exec(struct init *init, const struct child_fds *fds)
 
     sigset_t none;
     (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL); /* PID 1 blocks signals for its signalfd; the service must not inherit that */
+    (void)sigprocmask(SIG_SETMASK, &none,
+                      NULL); /* PID 1 blocks signals for its signalfd; the service must not inherit that */
 
     if (ring_enable(init->ring_fd, &e) < 0)
         give_up(status_fd, STAGE_RING, &e);
@@ -233,9 +234,12 @@ _Noreturn void seal_and_exec(struct init *init, const struct child_fds *fds)
     if (make_ruleset(init, &ruleset_fd, &e) < 0)
         give_up(status_fd, STAGE_LANDLOCK, &e);
     const int sources[CONTRACT_FD_COUNT] = {
-        [CONTRACT_FD] = contract_fd,           [CONTRACT_STDOUT_FD] = fds->log_write_fd,
-        [CONTRACT_STDERR_FD] = fds->log_write_fd, [CONTRACT_RING_FD] = init->ring_fd,
-        [CONTRACT_EVENT_FD] = fds->event_fd,   [CONTRACT_NOTE_FD] = fds->note_write_fd,
+        [CONTRACT_FD] = contract_fd,
+        [CONTRACT_STDOUT_FD] = fds->log_write_fd,
+        [CONTRACT_STDERR_FD] = fds->log_write_fd,
+        [CONTRACT_RING_FD] = init->ring_fd,
+        [CONTRACT_EVENT_FD] = fds->event_fd,
+        [CONTRACT_NOTE_FD] = fds->note_write_fd,
     };
     if (lay_out(sources, &status_fd, &exe_fd, &ruleset_fd, &e) < 0)
         give_up(status_fd, STAGE_LIMITS, &e);

@@ -20,8 +20,7 @@
 
 static struct sockaddr_in address_of(uint32_t address, uint16_t port)
 {
-    return (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {.s_addr = htonl(address)}};
+    return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {.s_addr = htonl(address)}};
 }
 
 static int socket_on(const struct init_wire *wire, int flags, int *ret_fd, struct err *e)

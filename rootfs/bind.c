@@ -19,8 +19,7 @@
 /* A mount of its own of what fd names, in no namespace yet; attributes set before anybody can see it. */
 static int detached_mount(int fd, struct mount_attr *attributes, int *ret_mount_fd, struct err *e)
 {
-    FD_AUTO int mount_fd =
-        (int)syscall(SYS_open_tree, fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    FD_AUTO int mount_fd = (int)syscall(SYS_open_tree, fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     if (mount_fd < 0)
         return err_sys(e, -errno, "open_tree");
     if (syscall(SYS_mount_setattr, mount_fd, "", AT_EMPTY_PATH, attributes, sizeof *attributes) < 0)
@@ -66,7 +65,7 @@ static int idmap_namespace(uint32_t host_id, int *ret_userns_fd, struct err *e)
         return err_sys(e, -errno, "clone3(CLONE_NEWUSER)");
     if (pid == 0) {
         char byte;
-        (void)close(gate_write); /* else our own copy would keep the read below from ending */
+        (void)close(gate_write);          /* else our own copy would keep the read below from ending */
         (void)!read(gate_read, &byte, 1); /* until the parent closes its end, or dies */
         _exit(0);
     }
@@ -92,7 +91,8 @@ int rootfs_data_mount(int fd, uint32_t host_id, int *ret_mount_fd, struct err *e
     if (result < 0)
         return result;
     struct mount_attr attributes = {
-        .attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW,
+        .attr_set =
+            MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW,
         .propagation = MS_PRIVATE,
         .userns_fd = (uint64_t)userns_fd,
     };

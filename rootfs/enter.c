@@ -39,8 +39,8 @@ static int make_tmpfs(int *ret_mount_fd, struct err *e)
         return result;
     if (syscall(SYS_fsconfig, fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         return err_sys(e, -errno, "create tmpfs");
-    FD_AUTO int mount_fd = (int)syscall(SYS_fsmount, fs_fd, FSMOUNT_CLOEXEC,
-                                        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    FD_AUTO int mount_fd =
+        (int)syscall(SYS_fsmount, fs_fd, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     if (mount_fd < 0)
         return err_sys(e, -errno, "fsmount(tmpfs)");
     *ret_mount_fd = fd_take(&mount_fd);
@@ -91,7 +91,8 @@ int rootfs_enter(const struct rootfs_entry *entries, size_t count, struct err *e
     int result = make_tmpfs(&root_fd, e);
     if (result < 0)
         return result;
-    /* A mount can take others only when it is attached itself.  Over "/", which every host has; reached by root_fd alone. */
+    /* A mount can take others only when it is attached itself.  Over "/", which every host has; reached by root_fd
+     * alone. */
     if (syscall(SYS_move_mount, root_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
         return err_sys(e, -errno, "attach the new root");
     for (size_t i = 0; i < count; i++) {

@@ -23,7 +23,8 @@
 #define ROOTFS_BYTES_MAX (64u << 10) /* of the tmpfs: directories and empty mount points only */
 #define ROOTFS_INODES_MAX 256u
 
-/* Detached read-only mount of the file or directory tree `fd` (O_PATH is enough).  may_exec: for the service's binary. */
+/* Detached read-only mount of the file or directory tree `fd` (O_PATH is enough).  may_exec: for the service's binary.
+ */
 int rootfs_file_mount(int fd, bool may_exec, int *ret_mount_fd, struct err *e);
 
 /*
@@ -33,8 +34,8 @@ int rootfs_file_mount(int fd, bool may_exec, int *ret_mount_fd, struct err *e);
 int rootfs_data_mount(int fd, uint32_t host_id, int *ret_mount_fd, struct err *e);
 
 struct rootfs_entry {
-    const char *to;     /* absolute, clean */
-    int mount_fd;       /* detached mount; borrowed */
+    const char *to; /* absolute, clean */
+    int mount_fd;   /* detached mount; borrowed */
     bool is_directory;
 };
 

@@ -1,0 +1,122 @@
+/* test_logs.c - PID 1's log files: bounded, whole lines, the last ones always there. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "initsvc/init.h"
+
+static void open_two(struct logs *logs, uint64_t bytes_max)
+{
+    int fds[2];
+    for (int i = 0; i < 2; i++) {
+        char path[] = "/tmp/hostd-logs-XXXXXX";
+        fds[i] = mkostemp(path, O_APPEND);
+        assert_true(fds[i] >= 0);
+        assert_int_equal(unlink(path), 0);
+    }
+    logs_open(logs, fds[0], fds[1], bytes_max);
+}
+
+static void close_two(struct logs *logs)
+{
+    (void)close(logs->fd[0]);
+    (void)close(logs->fd[1]);
+}
+
+static size_t content(int fd, char *text, size_t room)
+{
+    ssize_t got = pread(fd, text, room - 1, 0);
+    assert_true(got >= 0);
+    text[got] = '\0';
+    return (size_t)got;
+}
+
+static void lines_are_stamped_and_whole(void **state)
+{
+    (void)state;
+    struct logs logs;
+    char text[1024];
+    open_two(&logs, 1 << 16);
+    logs_write(&logs, "one\ntw", 6);
+    logs_write(&logs, "o\nthree", 7);
+    (void)content(logs.fd[0], text, sizeof text);
+    long long seconds;
+    char first[16], second[16];
+    assert_int_equal(sscanf(text, "%lld.%*3d %15s\n%*lld.%*3d %15s\n", &seconds, first, second), 3);
+    assert_string_equal(first, "one");
+    assert_string_equal(second, "two");
+    assert_null(strstr(text, "three"));
+    logs_flush(&logs);
+    (void)content(logs.fd[0], text, sizeof text);
+    assert_non_null(strstr(text, " three\n"));
+    close_two(&logs);
+}
+
+static void a_long_line_is_cut_not_grown(void **state)
+{
+    (void)state;
+    struct logs logs;
+    static char text[64 << 10], longline[10000];
+    open_two(&logs, 1 << 20);
+    memset(longline, 'x', sizeof longline);
+    logs_write(&logs, longline, sizeof longline);
+    logs_write(&logs, "\n", 1);
+    size_t bytes = content(logs.fd[0], text, sizeof text);
+    size_t newlines = 0, marks = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        newlines += text[i] == '\n';
+        marks += text[i] == 'x';
+    }
+    assert_int_equal(marks, sizeof longline);
+    assert_int_equal(newlines, 3); /* 4096 + 4096 + 1808 */
+    close_two(&logs);
+}
+
+static void files_stay_bounded_and_keep_the_last_lines(void **state)
+{
+    (void)state;
+    struct logs logs;
+    static char text[64 << 10];
+    const uint64_t bytes_max = 4096;
+    open_two(&logs, bytes_max);
+    for (int i = 0; i < 5000; i++) {
+        char line[32];
+        int bytes = snprintf(line, sizeof line, "line %d\n", i);
+        logs_write(&logs, line, (size_t)bytes);
+        for (int k = 0; k < 2; k++) {
+            struct stat status;
+            assert_int_equal(fstat(logs.fd[k], &status), 0);
+            assert_true((uint64_t)status.st_size <= bytes_max);
+        }
+    }
+    (void)content(logs.fd[logs.current], text, sizeof text);
+    assert_non_null(strstr(text, " line 4999\n"));
+    /* Nothing between the oldest line still there and the last one is missing. */
+    int seen = 0;
+    for (int k = 0; k < 2; k++) {
+        (void)content(logs.fd[k], text, sizeof text);
+        for (char *at = text; (at = strstr(at, " line ")); at++)
+            seen++;
+    }
+    assert_true(seen > (int)(bytes_max / 32));
+    close_two(&logs);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_are_stamped_and_whole),
+        cmocka_unit_test(a_long_line_is_cut_not_grown),
+        cmocka_unit_test(files_stay_bounded_and_keep_the_last_lines),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
