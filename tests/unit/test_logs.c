@@ -51,7 +51,7 @@ static void lines_are_stamped_and_whole(void **state)
     (void)content(logs.fd[0], text, sizeof text);
     long long seconds;
     char first[16], second[16];
-    assert_int_equal(sscanf(text, "%lld.%*3d %15s\n%*lld.%*3d %15s\n", &seconds, first, second), 3);
+    assert_int_equal(sscanf(text, "%lld.%*3d %15s\n%*d.%*3d %15s\n", &seconds, first, second), 3);
     assert_string_equal(first, "one");
     assert_string_equal(second, "two");
     assert_null(strstr(text, "three"));
