@@ -123,7 +123,7 @@ int cmd_ps(int argc, char **argv)
     }
     if (is_json) {
         json_t *root = json_pack("{s:O}", "services", services);
-        (void)json_dumpf(root, stdout, JSON_INDENT(2));
+        (void)json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
         (void)putchar('\n');
         json_decref(root);
     } else if (json_array_size(services) > 0) {

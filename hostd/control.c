@@ -101,7 +101,7 @@ static char *ps_answer(const struct app *app)
     for (uint32_t i = 0; i < app->plan->service_count; i++)
         (void)json_array_append_new(services, service_json(app, i));
     json_t *root = json_pack("{s:s, s:o}", "app", app->name, "services", services);
-    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    char *text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(root);
     return text;
 }

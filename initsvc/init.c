@@ -308,6 +308,8 @@ static void start_child(struct init *init)
         _exit(1);
     }
     fd_close(&status_read_fd);
+    fd_close(&init->hostd_fd);
+    fd_close(&init->fds[INIT_FD_SETUP]); /* mapped; PROT_READ, so it cannot change under us */
     /* The wires are in the service's table now, and only there: when it lets go of one, it is gone. */
     for (size_t i = 0; i < init->link_count; i++)
         fd_close(&init->links[i].fd);
