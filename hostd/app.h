@@ -16,6 +16,7 @@
 
 #include "hostd/cgroup.h"
 #include "hostd/filter.h"
+#include "hostd/logtail.h"
 #include "hostd/plan.h"
 #include "initsvc/contract.h"
 #include "netconf/netconf.h"
@@ -58,8 +59,6 @@ struct wire {
     bool is_awaited; /* the callee was asked for its listener, the caller waits */
     uint64_t calls, denied_calls, broken;
 };
-
-struct logtail;
 
 struct app {
     const char *name; /* plan name or --name */
@@ -131,13 +130,9 @@ int control_open(struct app *app, struct err *e);
 void control_accept(struct app *app);
 /* Client side: sends a request to an application; its answer, to the end, in a malloc'ed string. */
 int control_ask(const char *app_name, const char *request, char **ret_answer, struct err *e);
+/* The application meant: app_name, or the only one that runs.  -ENOENT: none; -EINVAL: several. */
+int control_choose(const char *app_name, char ret_name[NAME_BYTES], struct err *e);
 /* Names of the applications that have a run directory; count or negative errno. */
 int control_list(char names[][NAME_BYTES], size_t max);
-
-/* ---- logtail.c: what services print, to stdout, prefixed and escaped ---- */
-int logtail_open(struct app *app, struct logtail **ret_tail, struct err *e);
-int logtail_fd(const struct logtail *tail); /* readable: something was written */
-void logtail_print(struct logtail *tail);
-void logtail_free(struct logtail *tail);
 
 #endif

@@ -126,6 +126,21 @@ static bool is_name(const char *name)
 
 /* ---- the application ---- */
 
+static int open_tail(struct app *app, struct err *e)
+{
+    const struct logtail_options options = {
+        .out = stdout,
+        .is_colored = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"),
+    };
+    FREE_AUTO char(*names)[NAME_BYTES] = calloc(app->plan->service_count, NAME_BYTES);
+    if (!names)
+        return err_set(e, -ENOMEM, "no memory for logs");
+    for (size_t i = 0; i < app->plan->service_count; i++)
+        memcpy(names[i], SERVICE_NAME(app, i), NAME_BYTES);
+    return logtail_open(app->run_dir, (const char(*)[NAME_BYTES])names, app->plan->service_count, &options, &app->tail,
+                        e);
+}
+
 static int open_app(struct app *app, const struct options *options, struct err *e)
 {
     char path[PATH_MAX];
@@ -171,7 +186,7 @@ static int open_app(struct app *app, const struct options *options, struct err *
     if (result == 0)
         result = control_open(app, e);
     if (result == 0)
-        result = logtail_open(app, &app->tail, e);
+        result = open_tail(app, e);
     if (result == 0)
         result = spawn_ingresses(app, e);
     return result;

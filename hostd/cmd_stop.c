@@ -27,26 +27,15 @@ int cmd_stop(int argc, char **argv)
     if (optind != argc)
         return usage("no arguments expected");
 
-    char names[2][NAME_BYTES];
-    if (!app_name) {
-        int count = control_list(names, ARRAY_COUNT(names));
-        if (count > 1)
-            return usage("several applications run: say which with --app (hostd ps lists them)");
-        if (count == 0) {
-            (void)fprintf(stderr, "hostd stop: no application runs\n");
-            return 1;
-        }
-        if (count < 0) {
-            (void)fprintf(stderr, "hostd stop: read %s: %s\n", RUN_ROOT, strerror(-count));
-            return 1;
-        }
-        app_name = names[0];
-    }
+    char name[NAME_BYTES];
     struct err e = {0};
     FREE_AUTO char *answer = NULL;
-    if (control_ask(app_name, "stop", &answer, &e) < 0) {
+    int result = control_choose(app_name, name, &e);
+    if (result == 0)
+        result = control_ask(name, "stop", &answer, &e);
+    if (result < 0) {
         (void)fprintf(stderr, "hostd stop: %s\n", e.text);
-        return 1;
+        return result == -EINVAL ? 2 : 1;
     }
     return 0;
 }

@@ -188,6 +188,24 @@ int control_list(char names[][NAME_BYTES], size_t max)
     return (int)count;
 }
 
+int control_choose(const char *app_name, char ret_name[NAME_BYTES], struct err *e)
+{
+    char names[2][NAME_BYTES];
+    if (app_name) {
+        (void)snprintf(ret_name, NAME_BYTES, "%s", app_name); /* a cut name is one that does not run */
+        return 0;
+    }
+    int count = control_list(names, ARRAY_COUNT(names));
+    if (count < 0)
+        return err_sys(e, count, "read %s", RUN_ROOT);
+    if (count == 0)
+        return err_set(e, -ENOENT, "no application runs");
+    if (count > 1)
+        return err_set(e, -EINVAL, "several applications run: say which with --app (hostd ps lists them)");
+    memcpy(ret_name, names[0], NAME_BYTES);
+    return 0;
+}
+
 static int connect_to(const char *app_name, int *ret_fd, struct err *e)
 {
     struct sockaddr_un address;

@@ -1,54 +1,146 @@
-/*
- * logtail.c - what the services print, to hostd's own stdout, prefixed and escaped.  Doing.
- *
- * PID 1 of each service writes the files (initsvc/logs.c), we only read them: nothing that happens here can stop a
- * service.  A line is shown as "SERVICE | TEXT"; control characters in TEXT are shown as \xNN, so no line can look
- * like another service's, or move the cursor.
- */
+/* logtail.c - see logtail.h.  Doing, but for logtail_escape() and logtail_parse(). */
+#include "hostd/logtail.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "hostd/app.h"
 #include "rpc/base/own.h"
 
-#define LINE_BYTES_MAX 8192 /* stored lines are shorter */
+#define LINE_BYTES_MAX 8192u      /* stored lines are shorter (initsvc/logs.c) */
+#define SHOWN_BYTES_MAX 20000u    /* each byte as \xNN */
+#define READ_BYTES_MAX (4u << 20) /* per file and turn: more than a file holds */
 
 struct followed {
     int fd;
     off_t offset;
 };
 
-struct logtail {
-    struct app *app;
-    int inotify_fd;
-    int width;                   /* of the longest name */
-    struct followed (*files)[2]; /* per service */
+struct line {
+    uint64_t at_ms;
+    size_t order; /* as read: equal times keep their order */
+    size_t service;
+    bool is_own;
+    char *text;
+    size_t bytes;
 };
 
-int logtail_open(struct app *app, struct logtail **ret_tail, struct err *e)
+struct logtail {
+    struct logtail_options options;
+    int inotify_fd, logs_fd;
+    size_t count;
+    int width;
+    char (*names)[NAME_BYTES];
+    struct followed (*files)[2];
+    struct line *lines; /* of this turn */
+    size_t line_count, line_room;
+};
+
+/* ---- pure ---- */
+
+bool logtail_parse(const char *line, size_t bytes, uint64_t *ret_ms, bool *ret_is_own, const char **ret_text,
+                   size_t *ret_bytes)
 {
-    char path[APP_PATH_BYTES + 8];
+    uint64_t seconds = 0, millis = 0;
+    size_t i = 0;
+    for (; i < bytes && i < 12 && line[i] >= '0' && line[i] <= '9'; i++)
+        seconds = seconds * 10 + (uint64_t)(line[i] - '0');
+    if (i == 0 || i + 5 > bytes || line[i] != '.')
+        return false;
+    for (size_t k = i + 1; k < i + 4; k++) {
+        if (line[k] < '0' || line[k] > '9')
+            return false;
+        millis = millis * 10 + (uint64_t)(line[k] - '0');
+    }
+    if (line[i + 4] != ' ' && line[i + 4] != '!')
+        return false;
+    *ret_ms = seconds * 1000 + millis;
+    *ret_is_own = line[i + 4] == '!';
+    *ret_text = line + i + 5;
+    *ret_bytes = bytes - i - 5;
+    return true;
+}
+
+/* Length of the printable UTF-8 character at text, 0 for anything else: C0, C1, DEL, bad or overlong sequences. */
+static size_t printable(const unsigned char *text, size_t bytes)
+{
+    unsigned char first = text[0];
+    if (first < 0x80)
+        return first >= 0x20 && first != 0x7f;
+    size_t length = first >= 0xf0 && first < 0xf5   ? 4
+                    : first >= 0xe0 && first < 0xf0 ? 3
+                    : first >= 0xc2 && first < 0xe0 ? 2
+                                                    : 0;
+    if (length == 0 || length > bytes)
+        return 0;
+    uint32_t code = first & (0xffu >> (length + 1));
+    for (size_t i = 1; i < length; i++) {
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (text[i] & 0x3f);
+    }
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    bool is_bad = code < least[length] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff) ||
+                  (code >= 0x80 && code < 0xa0) ||      /* C1: some terminals obey them */
+                  (code >= 0x202a && code <= 0x202e) || /* these turn the direction of the line's rest */
+                  (code >= 0x2066 && code <= 0x2069) || code == 0x2028 || code == 0x2029;
+    return is_bad ? 0 : length;
+}
+
+size_t logtail_escape(const char *text, size_t bytes, char *shown, size_t room)
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t used = 0;
+    for (size_t i = 0; i < bytes && used + 4 <= room;) {
+        size_t length = printable((const unsigned char *)text + i, bytes - i);
+        if (length > 0) {
+            memcpy(shown + used, text + i, length);
+            used += length;
+            i += length;
+        } else {
+            unsigned char byte = (unsigned char)text[i++];
+            shown[used++] = '\\';
+            shown[used++] = 'x';
+            shown[used++] = hex[byte >> 4];
+            shown[used++] = hex[byte & 15];
+        }
+    }
+    return used;
+}
+
+/* ---- opening ---- */
+
+int logtail_open(const char *run_dir, const char (*names)[NAME_BYTES], size_t count,
+                 const struct logtail_options *options, struct logtail **ret_tail, struct err *e)
+{
+    char path[4096];
     struct logtail *tail = calloc(1, sizeof *tail);
-    size_t services = app->plan->service_count;
-    if (!tail || !(tail->files = calloc(services, sizeof *tail->files))) {
-        free(tail);
+    if (!tail)
+        return err_set(e, -ENOMEM, "no memory for logs");
+    *tail =
+        (struct logtail){.options = *options, .inotify_fd = -1, .logs_fd = -1, .count = count, .width = 5 /* hostd */};
+    tail->names = calloc(count + 1, sizeof *tail->names);
+    tail->files = calloc(count + 1, sizeof *tail->files);
+    if (!tail->names || !tail->files) {
+        logtail_free(tail);
         return err_set(e, -ENOMEM, "no memory for logs");
     }
-    tail->app = app;
-    tail->width = (int)strlen("hostd");
-    for (size_t i = 0; i < services; i++) {
+    for (size_t i = 0; i < count; i++) {
+        memcpy(tail->names[i], names[i], NAME_BYTES);
         tail->files[i][0].fd = tail->files[i][1].fd = -1;
-        int width = (int)strlen(SERVICE_NAME(app, i));
+        int width = (int)strlen(names[i]);
         tail->width = width > tail->width ? width : tail->width;
     }
-    (void)snprintf(path, sizeof path, "%s/logs", app->run_dir);
+    (void)snprintf(path, sizeof path, "%s/logs", run_dir);
+    tail->logs_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     tail->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (tail->inotify_fd < 0 || inotify_add_watch(tail->inotify_fd, path, IN_MODIFY) < 0) {
+    if (tail->logs_fd < 0 || tail->inotify_fd < 0 || inotify_add_watch(tail->inotify_fd, path, IN_MODIFY) < 0) {
         int code = err_sys(e, -errno, "watch %s", path);
         logtail_free(tail);
         return code;
@@ -62,52 +154,102 @@ int logtail_fd(const struct logtail *tail)
     return tail->inotify_fd;
 }
 
-static void print_line(const struct logtail *tail, size_t service, const char *text, size_t bytes)
+/* ---- reading ---- */
+
+static void keep_line(struct logtail *tail, size_t service, const char *stored, size_t bytes)
 {
-    /* The stamp is for `hostd logs`; here lines are shown as they come. */
-    const char *space = memchr(text, ' ', bytes);
-    if (space) {
-        bytes -= (size_t)(space + 1 - text);
-        text = space + 1;
+    struct line line = {.service = service, .order = tail->line_count};
+    const char *text;
+    if (!logtail_parse(stored, bytes, &line.at_ms, &line.is_own, &text, &line.bytes) ||
+        line.at_ms < tail->options.since_ms)
+        return;
+    if (tail->line_count == tail->line_room) {
+        size_t room = tail->line_room ? tail->line_room * 2 : 256;
+        struct line *larger = realloc(tail->lines, room * sizeof *larger);
+        if (!larger)
+            return; /* what cannot be kept cannot be shown; it stays in its file */
+        tail->lines = larger;
+        tail->line_room = room;
     }
-    (void)fprintf(stdout, "%-*s | ", tail->width, SERVICE_NAME(tail->app, service));
-    for (size_t i = 0; i < bytes; i++) {
-        unsigned char byte = (unsigned char)text[i];
-        if ((byte >= 0x20 && byte != 0x7f && (byte < 0x80 || byte >= 0xa0)) || byte == '\t')
-            (void)fputc(byte, stdout);
-        else
-            (void)fprintf(stdout, "\\x%02x", byte);
-    }
-    (void)fputc('\n', stdout);
+    line.text = malloc(line.bytes + 1);
+    if (!line.text)
+        return;
+    memcpy(line.text, text, line.bytes);
+    tail->lines[tail->line_count++] = line;
 }
 
-static void print_new(struct logtail *tail, size_t service, int which)
+static void read_new(struct logtail *tail, size_t service, int which)
 {
     struct followed *file = &tail->files[service][which];
-    char path[NAME_BYTES + 16];
-    if (file->fd < 0) {
-        (void)snprintf(path, sizeof path, "logs/%s.%d", SERVICE_NAME(tail->app, service), which);
-        file->fd = openat(tail->app->run_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    }
+    char path[NAME_BYTES + 4], buffer[LINE_BYTES_MAX];
     struct stat status;
+    (void)snprintf(path, sizeof path, "%s.%d", tail->names[service], which);
+    if (file->fd < 0)
+        file->fd = openat(tail->logs_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (file->fd < 0 || fstat(file->fd, &status) < 0)
         return;
     if (status.st_size < file->offset)
         file->offset = 0; /* emptied for the next round */
-    char buffer[LINE_BYTES_MAX];
-    for (;;) {
+    for (size_t total = 0; total < READ_BYTES_MAX;) {
         ssize_t got = pread(file->fd, buffer, sizeof buffer, file->offset);
-        if (got <= 0)
-            return;
         size_t used = 0;
-        for (char *newline; (newline = memchr(buffer + used, '\n', (size_t)got - used));) {
-            print_line(tail, service, buffer + used, (size_t)(newline - (buffer + used)));
+        for (char *newline; got > 0 && (newline = memchr(buffer + used, '\n', (size_t)got - used));) {
+            keep_line(tail, service, buffer + used, (size_t)(newline - (buffer + used)));
             used = (size_t)(newline - buffer) + 1;
         }
         if (used == 0)
-            return; /* an unfinished line: the rest comes with its own event */
+            return; /* the end, or an unfinished line: the rest comes with its own event */
         file->offset += (off_t)used;
+        total += used;
     }
+}
+
+/* ---- printing ---- */
+
+static int by_time(const void *a, const void *b)
+{
+    const struct line *one = a, *two = b;
+    if (one->at_ms != two->at_ms)
+        return one->at_ms < two->at_ms ? -1 : 1;
+    return one->order < two->order ? -1 : one->order > two->order;
+}
+
+static void format_time(uint64_t at_ms, char text[40])
+{
+    time_t seconds = (time_t)(at_ms / 1000);
+    struct tm parts;
+    char date[24];
+    (void)gmtime_r(&seconds, &parts);
+    (void)strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts);
+    (void)snprintf(text, 40, "%s.%03uZ", date, (unsigned)(at_ms % 1000));
+}
+
+static void print_line(const struct logtail *tail, const struct line *line)
+{
+    const struct logtail_options *options = &tail->options;
+    char shown[SHOWN_BYTES_MAX], time[40];
+    size_t bytes = logtail_escape(line->text, line->bytes, shown, sizeof shown);
+    format_time(line->at_ms, time);
+    if (options->is_json) {
+        json_t *object = json_pack("{s:s, s:s, s:b, s:s%}", "time", time, "service", tail->names[line->service], "own",
+                                   line->is_own, "text", shown, bytes);
+        if (object && json_dumpf(object, options->out, JSON_COMPACT) == 0)
+            (void)fputc('\n', options->out);
+        json_decref(object);
+        return;
+    }
+    static const char *const colors[] = {"36", "32", "33", "35", "34", "96", "92", "95"};
+    const char *color = colors[line->service % ARRAY_COUNT(colors)];
+    if (options->with_time)
+        (void)fprintf(options->out, "%s ", time);
+    if (options->is_colored)
+        (void)fprintf(options->out, "\033[%sm%-*s\033[0m | ", color, tail->width, tail->names[line->service]);
+    else
+        (void)fprintf(options->out, "%-*s | ", tail->width, tail->names[line->service]);
+    if (line->is_own)
+        (void)fputs("initsvc: ", options->out);
+    (void)fwrite(shown, 1, bytes, options->out);
+    (void)fputc('\n', options->out);
 }
 
 void logtail_print(struct logtail *tail)
@@ -115,22 +257,32 @@ void logtail_print(struct logtail *tail)
     char events[16384] __attribute__((aligned(__alignof__(struct inotify_event))));
     while (read(tail->inotify_fd, events, sizeof events) > 0)
         ; /* which file it was does not matter: looking at all of them costs one fstat each */
-    for (size_t i = 0; i < tail->app->plan->service_count; i++) {
-        print_new(tail, i, 0);
-        print_new(tail, i, 1);
+    for (size_t i = 0; i < tail->count; i++) {
+        read_new(tail, i, 0);
+        read_new(tail, i, 1);
     }
-    (void)fflush(stdout);
+    if (tail->line_count > 1)
+        qsort(tail->lines, tail->line_count, sizeof *tail->lines, by_time);
+    for (size_t i = 0; i < tail->line_count; i++) {
+        print_line(tail, &tail->lines[i]);
+        free(tail->lines[i].text);
+    }
+    tail->line_count = 0;
+    (void)fflush(tail->options.out);
 }
 
 void logtail_free(struct logtail *tail)
 {
     if (!tail)
         return;
-    for (size_t i = 0; i < tail->app->plan->service_count; i++) {
+    for (size_t i = 0; tail->files && i < tail->count; i++) {
         fd_close(&tail->files[i][0].fd);
         fd_close(&tail->files[i][1].fd);
     }
     fd_close(&tail->inotify_fd);
+    fd_close(&tail->logs_fd);
+    free(tail->names);
     free(tail->files);
+    free(tail->lines);
     free(tail);
 }

@@ -27,6 +27,9 @@ struct link {
     uint32_t denied, denied_method, broken, calls; /* not yet told to hostd */
 };
 
+#define LOG_LINES_PER_S 1000u /* a debug log of a busy service; at most 4 MB a second of full lines */
+#define LOG_LINES_BURST 5000u
+
 struct logs {
     int fd[2]; /* the two files; one is written, the other is full or empty */
     unsigned current;
@@ -34,6 +37,8 @@ struct logs {
     uint64_t bytes_max; /* of one file */
     char line[4096];    /* the line being put together */
     size_t used;
+    uint64_t refilled_ms; /* lines_left is a bucket: LOG_LINES_PER_S drip in, LOG_LINES_BURST fit */
+    uint32_t lines_left, dropped;
 };
 
 struct init {

@@ -4,6 +4,9 @@
  * Each line is stored as "SECONDS.MILLIS TEXT\n", TEXT as it came (at most a line buffer long: a longer one is cut into
  * several).  Escaping and prefixes are added by who shows it.  When the current file is full the other one is emptied
  * and becomes the current one: disk use is bounded, and the last bytes_max bytes are always there.
+ *
+ * Above LOG_LINES_PER_S lines are dropped, and how many is written as a line of our own ("SECONDS.MILLIS!TEXT"), which
+ * no service can forge: behind the stamp of its lines stands a space.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,10 +14,12 @@
 #include <unistd.h>
 
 #include "initsvc/init.h"
+#include "rpc/base/clock.h"
 
 void logs_open(struct logs *logs, int fd_a, int fd_b, uint64_t bytes_max)
 {
-    *logs = (struct logs){.fd = {fd_a, fd_b}, .bytes_max = bytes_max};
+    *logs = (struct logs){
+        .fd = {fd_a, fd_b}, .bytes_max = bytes_max, .lines_left = LOG_LINES_BURST, .refilled_ms = clock_ms()};
     for (int i = 0; i < 2; i++) {
         off_t end = lseek(logs->fd[i], 0, SEEK_END);
         logs->bytes[i] = end > 0 ? (uint64_t)end : 0;
@@ -23,27 +28,54 @@ void logs_open(struct logs *logs, int fd_a, int fd_b, uint64_t bytes_max)
     logs->current = logs->bytes[0] >= bytes_max && logs->bytes[1] < bytes_max ? 1 : 0;
 }
 
-static void write_line(struct logs *logs)
+static void append(struct logs *logs, char mark, const char *text, size_t text_bytes)
 {
     char stamped[sizeof logs->line + 32];
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail; vDSO */
-    int head = snprintf(stamped, sizeof stamped, "%lld.%03ld ", (long long)now.tv_sec, now.tv_nsec / 1000000);
-    memcpy(stamped + head, logs->line, logs->used);
-    size_t bytes = (size_t)head + logs->used;
+    int head = snprintf(stamped, sizeof stamped, "%lld.%03ld%c", (long long)now.tv_sec, now.tv_nsec / 1000000, mark);
+    memcpy(stamped + head, text, text_bytes);
+    size_t bytes = (size_t)head + text_bytes;
     stamped[bytes++] = '\n';
-    logs->used = 0;
 
     if (logs->bytes[logs->current] + bytes > logs->bytes_max) {
         logs->current ^= 1;
-        if (ftruncate(logs->fd[logs->current], 0) == 0)
-            logs->bytes[logs->current] = 0;
-        else
+        if (ftruncate(logs->fd[logs->current], 0) < 0)
             return; /* keep the bound rather than the line */
+        logs->bytes[logs->current] = 0;
     }
     ssize_t written = write(logs->fd[logs->current], stamped, bytes);
     if (written > 0) /* a full disk loses log lines, never calls */
         logs->bytes[logs->current] += (uint64_t)written;
+}
+
+static void tell_dropped(struct logs *logs)
+{
+    char text[96];
+    int bytes = snprintf(text, sizeof text, "%u lines dropped: more than %u a second", logs->dropped, LOG_LINES_PER_S);
+    append(logs, '!', text, (size_t)bytes);
+    logs->dropped = 0;
+}
+
+static void write_line(struct logs *logs)
+{
+    size_t bytes = logs->used;
+    logs->used = 0;
+    uint64_t now = clock_ms();
+    uint64_t drip = (now - logs->refilled_ms) * LOG_LINES_PER_S / 1000;
+    if (drip > 0) {
+        uint64_t left = logs->lines_left + drip;
+        logs->lines_left = left < LOG_LINES_BURST ? (uint32_t)left : LOG_LINES_BURST;
+        logs->refilled_ms = now;
+    }
+    if (logs->lines_left == 0) {
+        logs->dropped++;
+        return;
+    }
+    if (logs->dropped > 0)
+        tell_dropped(logs);
+    logs->lines_left--;
+    append(logs, ' ', logs->line, bytes);
 }
 
 void logs_write(struct logs *logs, const char *bytes, size_t count)
@@ -71,4 +103,6 @@ void logs_flush(struct logs *logs)
 {
     if (logs->used > 0)
         write_line(logs);
+    if (logs->dropped > 0)
+        tell_dropped(logs);
 }

@@ -1,0 +1,128 @@
+/* cmd_logs.c - `hostd logs`: what services printed, from their log files; needs no running hostd. */
+#include <dirent.h>
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hostd/app.h"
+#include "hostd/cmd.h"
+#include "rpc/base/own.h"
+
+static int usage(const char *what)
+{
+    (void)fprintf(stderr, "hostd logs: %s\nusage: hostd logs [--app NAME] [-f] [--since SECONDS] [--json] [SERVICE]\n",
+                  what);
+    return 2;
+}
+
+/* Services that have log files, by name. */
+static int list_services(const char *run_dir, char names[MANIFEST_SERVICES_MAX][NAME_BYTES], struct err *e)
+{
+    char path[APP_PATH_BYTES + 8];
+    size_t count = 0;
+    (void)snprintf(path, sizeof path, "%s/logs", run_dir);
+    DIR *directory = opendir(path);
+    if (!directory)
+        return err_sys(e, -errno, "open %s", path);
+    for (struct dirent *entry; count < MANIFEST_SERVICES_MAX && (entry = readdir(directory));) {
+        size_t bytes = strlen(entry->d_name);
+        if (bytes < 3 || bytes - 2 >= NAME_BYTES || strcmp(entry->d_name + bytes - 2, ".0") != 0)
+            continue; /* each service has a file ".0" and a file ".1" */
+        memcpy(names[count], entry->d_name, bytes - 2);
+        names[count++][bytes - 2] = '\0';
+    }
+    (void)closedir(directory);
+    qsort(names, count, NAME_BYTES, (int (*)(const void *, const void *))strcmp);
+    return (int)count;
+}
+
+static int show(const char *app_name, const char *service, const struct logtail_options *options, bool is_following,
+                struct err *e)
+{
+    char run_dir[APP_PATH_BYTES];
+    FREE_AUTO char(*names)[NAME_BYTES] = calloc(MANIFEST_SERVICES_MAX, NAME_BYTES);
+    if (!names)
+        return err_set(e, -ENOMEM, "no memory");
+    (void)snprintf(run_dir, sizeof run_dir, "%s/%s", RUN_ROOT, app_name);
+    int count = list_services(run_dir, names, e);
+    if (count < 0)
+        return count;
+    if (service) {
+        int found = 0;
+        while (found < count && strcmp(names[found], service) != 0)
+            found++;
+        if (found == count)
+            return err_set(e, -ENOENT, "application '%s' has no service '%s'", app_name, service);
+        memmove(names[0], names[found], NAME_BYTES);
+        count = 1;
+    }
+    struct logtail *tail = NULL;
+    int result = logtail_open(run_dir, (const char(*)[NAME_BYTES])names, (size_t)count, options, &tail, e);
+    if (result < 0)
+        return result;
+    logtail_print(tail);
+    while (is_following) {
+        struct pollfd changed = {.fd = logtail_fd(tail), .events = POLLIN};
+        if (poll(&changed, 1, 1000) > 0)
+            logtail_print(tail);
+        if (access(run_dir, F_OK) < 0)
+            is_following = false; /* stopped: nothing more will come */
+    }
+    logtail_free(tail);
+    return 0;
+}
+
+int cmd_logs(int argc, char **argv)
+{
+    static const struct option known[] = {
+        {"app", required_argument, NULL, 'a'},
+        {"follow", no_argument, NULL, 'f'},
+        {"since", required_argument, NULL, 's'},
+        {"json", no_argument, NULL, 'j'},
+        {NULL, 0, NULL, 0},
+    };
+    struct logtail_options options = {
+        .out = stdout, .with_time = true, .is_colored = isatty(STDOUT_FILENO) && !getenv("NO_COLOR")};
+    const char *app_name = NULL;
+    bool is_following = false;
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, "f", known, NULL)) != -1;) {
+        char *end;
+        switch (c) {
+        case 'a':
+            app_name = optarg;
+            break;
+        case 'f':
+            is_following = true;
+            break;
+        case 'j':
+            options.is_json = true;
+            break;
+        case 's': {
+            unsigned long long seconds = strtoull(optarg, &end, 10);
+            if (*optarg < '0' || *optarg > '9' || *end)
+                return usage("--since takes seconds before now");
+            options.since_ms = ((uint64_t)time(NULL) - seconds) * 1000;
+            break;
+        }
+        default:
+            return usage("unknown or incomplete option");
+        }
+    }
+    if (optind + 1 < argc)
+        return usage("one SERVICE at most");
+    char name[NAME_BYTES];
+    struct err e = {0};
+    int result = control_choose(app_name, name, &e);
+    if (result == 0)
+        result = show(name, argv[optind], &options, is_following, &e);
+    if (result < 0) {
+        (void)fprintf(stderr, "hostd logs: %s\n", e.text);
+        return result == -EINVAL ? 2 : 1;
+    }
+    return 0;
+}
