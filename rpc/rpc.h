@@ -60,15 +60,16 @@ struct rpc_call; /* one call being served, in its own fibre */
 
 /* Who calls.  From the listener that the connection came in by, and from nothing else. */
 struct rpc_caller {
-    const char *name;     /* service name of the TOML */
-    uint32_t generation;  /* which start of it, from 1 */
-    bool is_verified;     /* false only in plain mode, where no kernel vouches for the name */
+    const char *name;    /* service name of the TOML */
+    uint32_t generation; /* which start of it, from 1 */
+    bool is_verified;    /* false only in plain mode, where no kernel vouches for the name */
 };
 
 /* Never NULL, valid as long as the call. */
 const struct rpc_caller *rpc_caller(const struct rpc_call *call);
 
-/* Sets the text (printf form, cut at 200 bytes) that goes with the status; returns status: `return rpc_fail(call, RPC_NOT_FOUND, ...)`. */
+/* Sets the text (printf form, cut at 200 bytes) that goes with the status; returns status: `return rpc_fail(call,
+ * RPC_NOT_FOUND, ...)`. */
 enum rpc_status rpc_fail(struct rpc_call *call, enum rpc_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -96,11 +97,11 @@ int rpc_spawn(void (*run)(void *arg), void *arg);
 
 /* ---- memory of the running fibre ---- */
 
-void *rpc_alloc(size_t bytes);                          /* zeroed; NULL when the arena is full */
-char *rpc_strndup(const char *text, size_t bytes);      /* NULL when the arena is full */
+void *rpc_alloc(size_t bytes);                     /* zeroed; NULL when the arena is full */
+char *rpc_strndup(const char *text, size_t bytes); /* NULL when the arena is full */
 char *rpc_strdup(const char *text);
 char *rpc_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
-ProtobufCAllocator *rpc_allocator(void);                /* the same arena, for protobuf-c */
+ProtobufCAllocator *rpc_allocator(void); /* the same arena, for protobuf-c */
 
 /* ---- configuration: [service.NAME.config] of the TOML ---- */
 
@@ -115,7 +116,8 @@ size_t rpc_config_count(const char *key);
 
 struct rpc_stream;
 
-/* Blocks the fibre until at least one byte is there.  Returns the number read, 0 at the end, -ETIMEDOUT, -ECONNRESET, -ECANCELED ... */
+/* Blocks the fibre until at least one byte is there.  Returns the number read, 0 at the end, -ETIMEDOUT, -ECONNRESET,
+ * -ECANCELED ... */
 long rpc_stream_read(struct rpc_stream *stream, void *buffer, size_t bytes, uint32_t timeout_ms);
 /* Blocks the fibre until all is sent.  0 or a negative errno (-ETIMEDOUT: the peer does not read). */
 int rpc_stream_write(struct rpc_stream *stream, const void *buffer, size_t bytes, uint32_t timeout_ms);
@@ -137,21 +139,22 @@ struct rpc_worker_ops {
 
 #define RPC_WORKER_BATCH_MAX 64 /* jobs in one batch: bounds how long the first one waits for the commit */
 
-/* Starts a thread.  ops may be NULL.  queue_max: jobs that may wait; more get -EAGAIN.  context is passed to all functions. */
+/* Starts a thread.  ops may be NULL.  queue_max: jobs that may wait; more get -EAGAIN.  context is passed to all
+ * functions. */
 int rpc_worker_start(const struct rpc_worker_ops *ops, void *context, size_t queue_max, struct rpc_worker **ret_worker,
                      struct err *e);
 
 /*
- * Runs job(context, arg) on the worker; blocks the fibre until it is done (a deadline does not end it: what was begun is
- * finished).  Returns the job's result, or -EAGAIN when queue_max jobs wait.  In the job only arg may be used: none of
- * the functions above.
+ * Runs job(context, arg) on the worker; blocks the fibre until it is done (a deadline does not end it: what was begun
+ * is finished).  Returns the job's result, or -EAGAIN when queue_max jobs wait.  In the job only arg may be used: none
+ * of the functions above.
  */
 int rpc_worker_run(struct rpc_worker *worker, int (*job)(void *context, void *arg), void *arg);
 
 /* ---- the program ---- */
 
 struct rpc_method {
-    uint32_t id; /* method_id(name), rpc/base/hash.h */
+    uint32_t id;      /* method_id(name), rpc/base/hash.h */
     const char *name; /* "Bank.Balance" */
     const ProtobufCMessageDescriptor *input, *output;
 };
@@ -161,14 +164,15 @@ struct rpc_interface {
     const struct rpc_method *methods;
     size_t method_count;
     const void *handlers; /* the table of handlers that the user filled */
-    enum rpc_status (*dispatch)(const void *handlers, size_t method, struct rpc_call *call, const ProtobufCMessage *request,
-                                ProtobufCMessage *reply);
+    enum rpc_status (*dispatch)(const void *handlers, size_t method, struct rpc_call *call,
+                                const ProtobufCMessage *request, ProtobufCMessage *reply);
 };
 
 struct rpc_service {
     const struct rpc_interface *interfaces;
     size_t interface_count;
-    /* Runs in a fibre before READY: opens databases, reads the configuration.  Not 0: the program ends with e on stderr.  May be NULL. */
+    /* Runs in a fibre before READY: opens databases, reads the configuration.  Not 0: the program ends with e on
+     * stderr.  May be NULL. */
     int (*start)(struct err *e);
     /* Serves one accepted connection of an ingress.  NULL for services without one. */
     void (*stream)(const char *ingress, struct rpc_stream *stream);

@@ -1,0 +1,159 @@
+/*
+ * notes.c - what the service and its PID 1 tell each other (rpc/base/contract.h).
+ *
+ * Up: nothing is queued.  What is to be told is a flag or a count of a link, so however slow PID 1 reads and however
+ * much happens, memory stays what it is; a full pipe only means that the same flags are looked at again later.
+ * READY and WANT go at once; denied calls and broken connections every NOTES_PAUSE_MS; counts of calls every
+ * COUNTS_PAUSE_MS; nothing when nothing changed.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "rpc/base/log.h"
+#include "rpc/runtime.h"
+
+static bool has_changed, is_ready_due;
+static uint64_t events_next_ms, counts_next_ms;
+static struct timer timer;
+
+static void on_timer(struct timer *fired)
+{
+    has_changed = true; /* notes_write() comes in the same turn */
+}
+
+void notes_init(void)
+{
+    timer.fire = on_timer;
+}
+
+void notes_ready(void)
+{
+    is_ready_due = has_changed = true;
+}
+
+void notes_changed(void)
+{
+    has_changed = true;
+}
+
+static bool tell(uint32_t kind, const struct link *link, uint32_t slot, uint32_t count, uint32_t method)
+{
+    struct note_up note = {
+        .kind = kind, .link = link ? link->index : 0, .slot = slot, .count = count, .method = method};
+    return write(CONTRACT_NOTE_FD, &note, sizeof note) == (ssize_t)sizeof note; /* of one size: all or nothing */
+}
+
+static bool tell_urgent(void)
+{
+    if (is_ready_due && !tell(NOTE_READY, NULL, 0, 0, 0))
+        return false;
+    is_ready_due = false;
+    for (uint32_t i = 0; i < rt.contract->link_count; i++) {
+        struct link *link = &rt.links[i];
+        if (link->has_want && !tell(NOTE_WANT, link, link->wires[link->turn]->slot, 0, 0))
+            return false;
+        link->has_want = false;
+    }
+    return true;
+}
+
+static bool tell_count(uint32_t kind, const struct link *link, uint32_t *count, uint32_t method)
+{
+    if (*count && !tell(kind, link, 0, *count, method))
+        return false;
+    *count = 0;
+    return true;
+}
+
+static bool tell_events(void)
+{
+    for (uint32_t i = 0; i < rt.contract->link_count; i++) {
+        struct link *link = &rt.links[i];
+        if (!tell_count(NOTE_BROKEN, link, &link->count_broken, 0))
+            return false;
+        for (uint32_t j = 0; j <= rt.method_count; j++)
+            if (!tell_count(NOTE_DENIED, link, &link->denied[j], j < rt.method_count ? rt.methods[j].id : 0))
+                return false;
+    }
+    return true;
+}
+
+static bool tell_counts(void)
+{
+    for (uint32_t i = 0; i < rt.contract->link_count; i++) {
+        struct link *link = &rt.links[i];
+        if (!tell_count(NOTE_CALLS, link, &link->count_calls, 0))
+            return false;
+        if (link->log_next_ms <= rt.now_ms)
+            server_log_left_out(link);
+    }
+    return true;
+}
+
+static bool has_events(void)
+{
+    for (uint32_t i = 0; i < rt.contract->link_count; i++) {
+        if (rt.links[i].count_broken)
+            return true;
+        for (uint32_t j = 0; j <= rt.method_count; j++)
+            if (rt.links[i].denied[j])
+                return true;
+    }
+    return false;
+}
+
+static bool has_counts(void)
+{
+    for (uint32_t i = 0; i < rt.contract->link_count; i++)
+        if (rt.links[i].count_calls || rt.links[i].log_left_out)
+            return true;
+    return false;
+}
+
+void notes_write(void)
+{
+    if (!has_changed)
+        return;
+    has_changed = false;
+    bool is_told = tell_urgent();
+    if (is_told && rt.now_ms >= events_next_ms && has_events()) {
+        events_next_ms = rt.now_ms + NOTES_PAUSE_MS;
+        is_told = tell_events();
+    }
+    if (is_told && rt.now_ms >= counts_next_ms && has_counts()) {
+        counts_next_ms = rt.now_ms + COUNTS_PAUSE_MS;
+        is_told = tell_counts();
+    }
+    if (timer.place)
+        return; /* what is left comes with it */
+    if (!is_told || (rt.now_ms < events_next_ms && has_events()))
+        timer_set(&rt.timers, &timer, rt.now_ms + NOTES_PAUSE_MS);
+    else if (has_counts())
+        timer_set(&rt.timers, &timer, counts_next_ms);
+}
+
+/* ---- from PID 1 ---- */
+
+static void stop(void)
+{
+    if (rt.is_stopping)
+        return;
+    rt.is_stopping = true;
+    timer_set(&rt.timers, &rt.stop_timer, rt.now_ms + STOP_MS_MAX);
+    for (uint32_t slot = CONTRACT_SLOT_FIRST; slot < rt.contract->slot_count; slot++)
+        if (rt.endpoints[slot] && rt.endpoints[slot]->role == ROLE_LISTENER)
+            endpoint_close(rt.endpoints[slot]);
+    streams_stop();
+}
+
+void notes_got(const void *bytes, uint32_t length)
+{
+    struct note_down note;
+    for (uint32_t at = 0; at + sizeof note <= length; at += (uint32_t)sizeof note) {
+        memcpy(&note, (const char *)bytes + at, sizeof note);
+        if (note.kind == NOTE_RENEWED && note.link < rt.contract->link_count)
+            link_renewed(&rt.links[note.link], note.generation);
+        else if (note.kind == NOTE_STOP)
+            stop();
+    }
+}

@@ -1,0 +1,240 @@
+/*
+ * ring.c - operations on the inherited, sealed ring, and their completions.  Doing.
+ *
+ * Uses exactly the operations and the registration of rpc/base/sealed.h.  Completions are first told to who owns them
+ * (ring_wait), and only afterwards does service code run.  See I3 and I4 of runtime.h.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rpc/base/clock.h"
+#include "rpc/base/log.h"
+#include "rpc/base/sealed.h"
+#include "rpc/runtime.h"
+
+/*
+ * How long to look for completions before sleeping.  Only worth it where a second CPU runs the peer; 0: sleep at once.
+ */
+#define RING_SPIN_NS 0u
+
+static _Noreturn void fatal(int result, const char *what)
+{
+    log_line("rpc: %s: %s", what, strerror(-result));
+    _exit(1);
+}
+
+int ring_open(struct err *e)
+{
+    struct io_uring_params params = rt.contract->ring;
+    int result = io_uring_queue_mmap(CONTRACT_RING_FD, &params, &rt.ring);
+    if (result < 0)
+        return err_sys(e, result, "map the inherited ring");
+    /* liburing's own set-up would have stored these; without the features a timed wait would slip in a TIMEOUT
+     * operation. */
+    rt.ring.features = params.features;
+    rt.ring.flags = params.flags;
+    if (!(params.features & IORING_FEAT_EXT_ARG) || !(params.features & IORING_FEAT_NODROP))
+        return err_set(e, -EOPNOTSUPP, "the ring cannot wait with a timeout or may lose completions");
+    return 0;
+}
+
+/* ---- operations ---- */
+
+static uint64_t user_data(enum op_kind kind, const struct endpoint *endpoint)
+{
+    return (uint64_t)kind << 56 | (uint64_t)(endpoint->slot & 0xFFFFFFu) << 32 | endpoint->use;
+}
+
+static struct io_uring_sqe *next_sqe(void)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&rt.ring);
+    if (!sqe) {
+        ring_submit();
+        sqe = io_uring_get_sqe(&rt.ring);
+    }
+    if (!sqe)
+        fatal(-EBUSY, "the ring takes no more operations");
+    return sqe;
+}
+
+static void begin(struct io_uring_sqe *sqe, enum op_kind kind, struct endpoint *endpoint)
+{
+    sqe->flags = IOSQE_FIXED_FILE;
+    sqe->user_data = user_data(kind, endpoint);
+    endpoint->armed |= (uint8_t)(1u << kind);
+}
+
+void ring_accept(struct endpoint *listener, uint32_t slot)
+{
+    struct io_uring_sqe *sqe = next_sqe();
+    io_uring_prep_accept(sqe, (int)listener->slot, NULL, NULL, 0);
+    sqe->file_index = slot + 1; /* by hand: 0 would make a descriptor, the allocating form would take any slot */
+    begin(sqe, OP_ACCEPT, listener);
+}
+
+void ring_recv(struct endpoint *endpoint, void *bytes, uint32_t length)
+{
+    struct io_uring_sqe *sqe = next_sqe();
+    io_uring_prep_recv(sqe, (int)endpoint->slot, bytes, length, 0);
+    begin(sqe, OP_RECV, endpoint);
+}
+
+void ring_send(struct endpoint *endpoint, const void *bytes, uint32_t length)
+{
+    struct io_uring_sqe *sqe = next_sqe();
+    io_uring_prep_send(sqe, (int)endpoint->slot, bytes, length, MSG_NOSIGNAL);
+    begin(sqe, OP_SEND, endpoint);
+}
+
+void ring_read(struct endpoint *endpoint, void *bytes, uint32_t length)
+{
+    struct io_uring_sqe *sqe = next_sqe();
+    io_uring_prep_read(sqe, (int)endpoint->slot, bytes, length, (uint64_t)-1);
+    begin(sqe, OP_READ, endpoint);
+}
+
+void ring_cancel(struct endpoint *endpoint, enum op_kind kind)
+{
+    if (!(endpoint->armed & 1u << kind))
+        return;
+    struct io_uring_sqe *sqe = next_sqe();
+    io_uring_prep_rw(IORING_OP_ASYNC_CANCEL, sqe, -1, NULL, 0, 0);
+    sqe->addr = user_data(kind, endpoint);
+    sqe->flags = IOSQE_FIXED_FILE;
+    sqe->user_data = user_data(OP_CANCEL, endpoint); /* not counted as armed: what it cancels is waited for */
+}
+
+/* ---- endpoints ---- */
+
+static void endpoint_freed(struct endpoint *endpoint)
+{
+    endpoint->state = ENDPOINT_FREE;
+    endpoint->use++;
+    if (endpoint->role == ROLE_LISTENER)
+        listener_freed((struct listener *)endpoint);
+    else
+        conn_freed((struct conn *)endpoint);
+}
+
+static void free_slot(struct endpoint *endpoint)
+{
+    int none = -1;
+    struct io_uring_files_update update = {.offset = endpoint->slot, .fds = (uint64_t)(uintptr_t)&none};
+    int result = io_uring_register(CONTRACT_RING_FD, IORING_REGISTER_FILES_UPDATE, &update, 1);
+    if (result < 0)
+        fatal(result, "free a slot of the ring's table");
+    endpoint_freed(endpoint);
+}
+
+void endpoint_close(struct endpoint *endpoint)
+{
+    if (endpoint->state != ENDPOINT_OPEN)
+        return;
+    endpoint->state = ENDPOINT_CLOSING;
+    if (!endpoint->armed) {
+        free_slot(endpoint);
+        return;
+    }
+    for (enum op_kind kind = OP_ACCEPT; kind <= OP_SEND; kind++)
+        ring_cancel(endpoint, kind);
+}
+
+/* ---- completions ---- */
+
+static void complete_reader(struct reader *reader, int32_t result)
+{
+    if (result <= 0)
+        fatal(result < 0 ? result : -EPIPE, reader == &rt.notes_reader ? "PID 1 is gone" : "read the eventfd");
+    reader->got(reader->buffer, (uint32_t)result);
+    ring_read(&reader->endpoint, reader->buffer, reader->bytes);
+}
+
+static void complete(uint64_t data, int32_t result)
+{
+    if (data >> 56 == WIRE_TAG) {
+        link_wire_came(data, result);
+        return;
+    }
+    enum op_kind kind = (enum op_kind)(data >> 56);
+    uint32_t slot = (uint32_t)(data >> 32) & 0xFFFFFFu;
+    struct endpoint *endpoint = slot < rt.contract->slot_count ? rt.endpoints[slot] : NULL;
+    if (kind == OP_CANCEL || !endpoint || endpoint->use != (uint32_t)data)
+        return; /* of a cancel only what it cancelled counts */
+    endpoint->armed &= (uint8_t) ~(1u << kind);
+    if (endpoint->role == ROLE_READER)
+        complete_reader((struct reader *)endpoint, result);
+    else if (endpoint->role == ROLE_LISTENER)
+        listener_accepted((struct listener *)endpoint, result);
+    else if (endpoint->role == ROLE_STREAM)
+        stream_done((struct conn *)endpoint, result);
+    else if (endpoint->state == ENDPOINT_OPEN && kind == OP_RECV)
+        conn_received((struct conn *)endpoint, result);
+    else if (endpoint->state == ENDPOINT_OPEN && kind == OP_SEND)
+        conn_sent((struct conn *)endpoint, result);
+    if (endpoint->state == ENDPOINT_CLOSING && !endpoint->armed)
+        free_slot(endpoint);
+}
+
+void ring_submit(void)
+{
+    for (;;) {
+        int result = io_uring_submit(&rt.ring);
+        if (result >= 0)
+            return;
+        if (result != -EINTR && result != -EAGAIN)
+            fatal(result, "submit operations");
+    }
+}
+
+static bool spin_for_completion(void)
+{
+    if (RING_SPIN_NS == 0)
+        return false;
+    for (uint64_t end_ns = clock_ns() + RING_SPIN_NS; clock_ns() < end_ns;)
+        if (io_uring_cq_ready(&rt.ring) || IO_URING_READ_ONCE(*rt.ring.sq.kflags) & IORING_SQ_TASKRUN)
+            return true;
+    return false;
+}
+
+void ring_wait(uint64_t until_ms)
+{
+    struct __kernel_timespec timeout = {0};
+    if (until_ms != TIMER_NEVER && until_ms != 0) {
+        uint64_t now_ms = clock_ms();
+        uint64_t wait_ms = until_ms > now_ms ? until_ms - now_ms : 0;
+        timeout.tv_sec = (long long)(wait_ms / 1000);
+        timeout.tv_nsec = (long long)(wait_ms % 1000) * 1000000;
+    }
+    if (RING_SPIN_NS && until_ms != 0) {
+        ring_submit();
+        (void)spin_for_completion();
+    }
+    struct io_uring_cqe *cqe = NULL;
+    int result = io_uring_submit_and_wait_timeout(&rt.ring, &cqe, 1, until_ms == TIMER_NEVER ? NULL : &timeout, NULL);
+    if (result < 0 && result != -ETIME && result != -EINTR && result != -EAGAIN)
+        fatal(result, "wait for completions");
+    rt.now_ms = clock_ms();
+
+    /* Those that are there now: what handling them submits comes with the next wait. */
+    unsigned head, count = 0;
+    struct {
+        uint64_t data;
+        int32_t result;
+    } batch[64];
+    for (;;) {
+        count = 0;
+        io_uring_for_each_cqe(&rt.ring, head, cqe)
+        {
+            batch[count].data = cqe->user_data;
+            batch[count++].result = cqe->res;
+            if (count == sizeof batch / sizeof batch[0])
+                break;
+        }
+        if (count == 0)
+            return;
+        io_uring_cq_advance(&rt.ring, count); /* before handling: that may submit, and the kernel wants the room */
+        for (unsigned i = 0; i < count; i++)
+            complete(batch[i].data, batch[i].result);
+    }
+}
