@@ -29,8 +29,9 @@
 #define HTTP_TARGET_BYTES_MAX 4096u /* of the request target */
 #define HTTP_HEADERS_MAX 100u       /* field lines */
 #define HTTP_HOST_BYTES_MAX 255u    /* a DNS name with a port */
-#define HTTP_BODY_BYTES_MAX 65536u  /* decoded: a profile of 5,000 characters, four bytes each, percent-encoded, fits  \
-                                     */
+#define HTTP_BODY_BYTES_MAX                                                                                            \
+    65536u /* decoded: a profile of 5,000 characters, four bytes each, percent-encoded, fits                           \
+            */
 
 enum http_verb { HTTP_VERB_OTHER, HTTP_VERB_GET, HTTP_VERB_HEAD, HTTP_VERB_POST };
 

@@ -12,4 +12,9 @@ $(B)/lib/libllhttp.a: $(B)/obj/llhttp/api.o $(B)/obj/llhttp/http.o $(B)/obj/llht
 	ar rcs $@ $^
 
 DISPATCHER_DIR := apps/zoobar/dispatcher
-$(B)/san/$(DISPATCHER_DIR)/%.o: OBJ_CFLAGS += -isystem /usr/share/include
+DISPATCHER_SOURCES := $(addprefix $(DISPATCHER_DIR)/,dispatcher.c connection.c pool.c http_request.c http_head.c \
+	http_chunk.c http_url.c http_reply.c route.c)
+# The header of llhttp lies outside of the compiler's own search path.
+$(B)/obj/$(DISPATCHER_DIR)/%.o $(B)/san/$(DISPATCHER_DIR)/%.o: OBJ_CFLAGS += -isystem /usr/share/include
+$(eval $(call static_service,dispatcher,$(DISPATCHER_SOURCES),apps/zoobar/api/web,$(B)/lib/libllhttp.a))
+$(B)/bin/dispatcher: $(B)/lib/libllhttp.a

@@ -1,0 +1,93 @@
+/* pool.c - the memory of connections.  See pool.h for the invariants. */
+#include "apps/zoobar/dispatcher/pool.h"
+
+#include <assert.h>
+#include <string.h>
+
+static struct connection connections[POOL_CONNECTIONS_MAX];
+static char large_buffers[POOL_LARGE_MAX][HTTP_REQUEST_BUFFER_BYTES];
+
+/* Pieces that were given back, last one first; then those never used, in order. */
+static struct connection *free_connections[POOL_CONNECTIONS_MAX];
+static char *free_large[POOL_LARGE_MAX];
+static uint32_t free_count, used_count, touched_count; /* of connections */
+static uint32_t free_large_count, touched_large_count;
+static size_t arena_bytes; /* of all connections */
+
+struct connection *pool_take(void)
+{
+    struct connection *c;
+    if (free_count)
+        c = free_connections[--free_count];
+    else if (touched_count < POOL_CONNECTIONS_MAX)
+        c = &connections[touched_count++];
+    else
+        return NULL;
+    used_count++;
+    c->buffer = c->small;
+    c->size = sizeof c->small;
+    c->count = 0;
+    c->request_count = 0;
+    c->arena_bytes = 0;
+    c->is_large = false;
+    return c;
+}
+
+static void give_back_large(struct connection *c)
+{
+    assert(free_large_count < POOL_LARGE_MAX);
+    free_large[free_large_count++] = c->buffer;
+    c->buffer = c->small;
+    c->size = sizeof c->small;
+    c->is_large = false;
+}
+
+void pool_give_back(struct connection *c)
+{
+    assert(free_count < POOL_CONNECTIONS_MAX && used_count > 0);
+    if (c->is_large)
+        give_back_large(c);
+    arena_bytes -= c->arena_bytes;
+    c->arena_bytes = 0;
+    c->stream = NULL;
+    free_connections[free_count++] = c;
+    used_count--;
+}
+
+bool pool_grow(struct connection *c)
+{
+    if (c->is_large)
+        return false;
+    char *large;
+    if (free_large_count)
+        large = free_large[--free_large_count];
+    else if (touched_large_count < POOL_LARGE_MAX)
+        large = large_buffers[touched_large_count++];
+    else
+        return false;
+    memcpy(large, c->buffer, c->count);
+    c->buffer = large;
+    c->size = HTTP_REQUEST_BUFFER_BYTES;
+    c->is_large = true;
+    return true;
+}
+
+void pool_shrink(struct connection *c)
+{
+    if (!c->is_large || c->count > sizeof c->small)
+        return;
+    memcpy(c->small, c->buffer, c->count);
+    give_back_large(c);
+}
+
+bool pool_count_arena(struct connection *c, size_t bytes)
+{
+    c->arena_bytes += (uint32_t)bytes;
+    arena_bytes += bytes;
+    return c->arena_bytes < CONNECTION_ARENA_BYTES_MAX && arena_bytes < POOL_ARENA_BYTES_MAX;
+}
+
+bool pool_is_crowded(void)
+{
+    return used_count > POOL_CROWDED_AT;
+}
