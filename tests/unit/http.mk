@@ -9,3 +9,5 @@ $(eval $(call unit_test,http_route,tests/unit/test_http_route.c $(HTTP_DIR)/rout
 $(eval $(call unit_test,http_request,tests/unit/test_http_request.c \
 	$(addprefix $(HTTP_DIR)/,http_request.c http_head.c http_chunk.c)))
 $(B)/unit/http_request: $(B)/lib/libllhttp.a
+$(eval $(call unit_test,http_static,tests/unit/test_http_static.c apps/zoobar/static/media.c rpc/base/err.c))
+$(eval $(call unit_test,http_pool,tests/unit/test_http_pool.c $(HTTP_DIR)/pool.c))
