@@ -1,0 +1,310 @@
+/*
+ * filter.c - see filter.h.  Pure but for a memfd that libseccomp writes the compiled filter into.
+ *
+ * Each table is a list of names, each with the arguments it must have.  A name may stand there more than once: any
+ * match allows the call.  To let PID 1 or a service do more, add a row, and say why behind it; the unit test compares
+ * every system call number with these tables.
+ */
+#include "hostd/filter.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "rpc/base/own.h"
+
+#define CONDITIONS_MAX 3u
+#define TABLES_MAX 3u
+
+struct condition {
+    uint32_t argument;
+    uint64_t mask, value; /* allowed when (argument & mask) == value, over all 64 bits */
+};
+
+struct rule {
+    const char *name;
+    uint32_t condition_count;
+    struct condition conditions[CONDITIONS_MAX];
+};
+
+#define ARGUMENT_IS(number, wanted)                                                                                    \
+    {                                                                                                                  \
+        .argument = (number), .mask = UINT64_MAX, .value = (uint64_t)(wanted)                                          \
+    }
+#define ARGUMENT_BITS(number, allowed)                                                                                 \
+    {                                                                                                                  \
+        .argument = (number), .mask = ~(uint64_t)(allowed), .value = 0                                                 \
+    }
+#define ARGUMENT_IS_WITH(number, wanted, allowed)                                                                      \
+    {                                                                                                                  \
+        .argument = (number), .mask = ~(uint64_t)(allowed), .value = (uint64_t)(wanted)                                \
+    }
+#define ANY(call)                                                                                                      \
+    {                                                                                                                  \
+        .name = (call)                                                                                                 \
+    }
+#define WHEN(call, ...)                                                                                                \
+    {                                                                                                                  \
+        .name = (call), .condition_count = sizeof((struct condition[]){__VA_ARGS__}) / sizeof(struct condition),       \
+        .conditions = {                                                                                                \
+            __VA_ARGS__                                                                                                \
+        }                                                                                                              \
+    }
+
+/* What every service needs: its ring, its pipes, memory that is never executable, and the one exec that starts it. */
+static const struct rule bare[] = {
+    ANY("io_uring_enter"), /* first: the hot path; the ring itself is restricted */
+    WHEN("io_uring_register", ARGUMENT_IS(1, IORING_REGISTER_FILES_UPDATE)), /* frees a slot */
+    ANY("read"),
+    ANY("write"), /* stdout, stderr, notes, the eventfd */
+    ANY("close"),
+    ANY("brk"),
+    WHEN("mmap", ARGUMENT_BITS(2, PROT_READ | PROT_WRITE)),
+    WHEN("mprotect", ARGUMENT_BITS(2, PROT_READ | PROT_WRITE)),
+    ANY("arch_prctl"), /* libc's thread register, at start */
+    ANY("exit_group"),
+    /* PID 1's child starts the program with it.  The path cannot be checked (it is a pointer), but with AT_EMPTY_PATH
+     * and a path that is not empty the kernel walks the path: that is why the root holds one program and mounts noexec.
+     */
+    WHEN("execveat", ARGUMENT_IS(4, AT_EMPTY_PATH)),
+    ANY("getrandom"),
+};
+
+#define OPEN_READ (O_RDONLY | O_CLOEXEC | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
+
+/* Reads files of its root by path. */
+static const struct rule files[] = {
+    WHEN("openat", ARGUMENT_BITS(2, OPEN_READ)),
+    ANY("fstat"),
+    ANY("newfstatat"),
+    ANY("lseek"),
+    ANY("pread64"),
+    ANY("getdents64"),
+    ANY("munmap"), /* of large buffers, and of mapped files */
+};
+
+/* pthread_create of glibc, exactly: no other set of flags, and with it no new namespace and no new process. */
+#define CLONE_THREAD_FLAGS                                                                                             \
+    (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS |                 \
+     CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
+
+/* SQLite with a write-ahead log on a worker thread, OpenSSL's random numbers and key derivation: found by tracing them.
+ */
+static const struct rule data[] = {
+    WHEN("openat", ARGUMENT_BITS(2, OPEN_READ | O_WRONLY | O_RDWR | O_CREAT | O_EXCL)),
+    ANY("fstat"),
+    ANY("newfstatat"),
+    ANY("lseek"),
+    ANY("pread64"),
+    ANY("pwrite64"),
+    ANY("fsync"),
+    ANY("fdatasync"),
+    ANY("ftruncate"),
+    ANY("unlink"),
+    WHEN("fcntl", ARGUMENT_IS(1, F_SETLK)),
+    WHEN("fcntl", ARGUMENT_IS(1, F_GETLK)),
+    ANY("munmap"),
+    ANY("madvise"), /* a thread's stack is given back */
+    ANY("futex"),
+    WHEN("clone", ARGUMENT_IS(0, CLONE_THREAD_FLAGS)),
+    ANY("rt_sigprocmask"), /* libc, around clone */
+    ANY("exit"),           /* a thread ends */
+};
+
+/* PID 1 after its loop starts: waits, moves bytes, makes and hands over wires, reaps, ends. */
+static const struct rule init[] = {
+    ANY("poll"),
+    ANY("ppoll"),
+    ANY("restart_syscall"), /* poll with a timeout, after a stop and a continue */
+    ANY("read"),
+    ANY("write"),
+    ANY("writev"),
+    ANY("pwrite64"), /* the status file */
+    ANY("recvfrom"), /* libc's recv and send, on the stage socket */
+    ANY("recvmsg"),
+    ANY("sendto"),
+    ANY("sendmsg"),
+    WHEN("socket", ARGUMENT_IS(0, AF_INET), ARGUMENT_IS_WITH(1, SOCK_STREAM, SOCK_CLOEXEC | SOCK_NONBLOCK)),
+    ANY("setsockopt"),
+    ANY("getsockopt"),
+    ANY("bind"),
+    ANY("listen"),
+    ANY("connect"),
+    WHEN("fcntl", ARGUMENT_IS(1, F_GETFL)),
+    WHEN("fcntl", ARGUMENT_IS(1, F_SETFL)),
+    ANY("io_uring_enter"),
+    WHEN("io_uring_register", ARGUMENT_IS(1, IORING_REGISTER_FILES_UPDATE)),
+    ANY("wait4"),
+    ANY("waitid"),
+    ANY("kill"),
+    ANY("close"),
+    ANY("clock_gettime"), /* where the vDSO has no clock */
+    ANY("clock_nanosleep"),
+    ANY("ftruncate"), /* the log files */
+    ANY("lseek"),
+    WHEN("prctl", ARGUMENT_IS(0, PR_SET_PDEATHSIG), ARGUMENT_IS(1, 0)), /* outlive hostd, once the service is ready */
+    ANY("rt_sigreturn"),
+    ANY("rt_sigprocmask"),
+    ANY("brk"),
+    WHEN("mmap", ARGUMENT_BITS(2, PROT_READ | PROT_WRITE)),
+    ANY("munmap"),
+    ANY("exit_group"),
+};
+
+/* The child that parses the TOML: memory, and requests to its parent. */
+static const struct rule parser[] = {
+    ANY("recvmsg"),
+    ANY("sendmsg"),
+    ANY("close"),
+    ANY("fstat"),
+    ANY("newfstatat"),
+    ANY("brk"),
+    WHEN("mmap", ARGUMENT_BITS(2, PROT_READ | PROT_WRITE)),
+    WHEN("mprotect", ARGUMENT_BITS(2, PROT_READ | PROT_WRITE)),
+    ANY("mremap"),
+    ANY("munmap"),
+    ANY("madvise"),
+    ANY("getrandom"), /* libc's malloc, once */
+    ANY("exit_group"),
+};
+
+struct table {
+    const struct rule *rules;
+    size_t count;
+};
+#define TABLE(rules_)                                                                                                  \
+    {                                                                                                                  \
+        .rules = (rules_), .count = ARRAY_COUNT(rules_)                                                                \
+    }
+
+static const struct table service_tables[][TABLES_MAX] = {
+    [PROFILE_BARE] = {TABLE(bare)},
+    [PROFILE_FILES] = {TABLE(bare), TABLE(files)},
+    [PROFILE_DATA] = {TABLE(bare), TABLE(data)},
+};
+_Static_assert(ARRAY_COUNT(service_tables) == PROFILE_COUNT, "every profile has its tables");
+
+static const struct table init_tables[TABLES_MAX] = {TABLE(init)};
+static const struct table parser_tables[TABLES_MAX] = {TABLE(parser)};
+
+static int compile(const struct table tables[TABLES_MAX], const char *what, struct filter *ret_filter, struct err *e);
+static const char *name_at(const struct table tables[TABLES_MAX], size_t index);
+
+int filter_service(enum plan_profile profile, struct filter *ret_filter, struct err *e)
+{
+    assert(profile < PROFILE_COUNT);
+    return compile(service_tables[profile], plan_profile_name(profile), ret_filter, e);
+}
+
+int filter_init(struct filter *ret_filter, struct err *e)
+{
+    return compile(init_tables, "init", ret_filter, e);
+}
+
+int filter_parser(struct filter *ret_filter, struct err *e)
+{
+    return compile(parser_tables, "parser", ret_filter, e);
+}
+
+const char *filter_service_name(enum plan_profile profile, size_t index)
+{
+    assert(profile < PROFILE_COUNT);
+    return name_at(service_tables[profile], index);
+}
+
+const char *filter_init_name(size_t index)
+{
+    return name_at(init_tables, index);
+}
+
+/* Name number `index` of a list of tables; rows of one name stand next to each other and count once. */
+static const char *name_at(const struct table tables[TABLES_MAX], size_t index)
+{
+    for (size_t t = 0; t < TABLES_MAX; t++)
+        for (size_t i = 0; i < tables[t].count; i++) {
+            const struct rule *rule = &tables[t].rules[i];
+            if (i > 0 && strcmp(rule[-1].name, rule->name) == 0)
+                continue;
+            if (index-- == 0)
+                return rule->name;
+        }
+    return NULL;
+}
+
+static int add_rule(scmp_filter_ctx context, const struct rule *rule)
+{
+    struct scmp_arg_cmp compare[CONDITIONS_MAX];
+    int number = seccomp_syscall_resolve_name(rule->name);
+    if (number == __NR_SCMP_ERROR)
+        return -ENOSYS;
+    if (number < 0)
+        return 0; /* not a call of this architecture (arch_prctl, poll, unlink): nothing to allow */
+    for (uint32_t i = 0; i < rule->condition_count; i++) {
+        const struct condition *condition = &rule->conditions[i];
+        compare[i] = (struct scmp_arg_cmp){.arg = condition->argument,
+                                           .op = SCMP_CMP_MASKED_EQ,
+                                           .datum_a = condition->mask,
+                                           .datum_b = condition->value};
+    }
+    return seccomp_rule_add_array(context, SCMP_ACT_ALLOW, number, rule->condition_count, compare);
+}
+
+static int fill(scmp_filter_ctx context, const struct table tables[TABLES_MAX], const char *what, struct err *e)
+{
+    int r = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+    if (r < 0)
+        return err_sys(e, r, "filter '%s': wrong architecture", what);
+    r = seccomp_rule_add(context, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+    if (r < 0)
+        return err_sys(e, r, "filter '%s': clone3", what);
+    for (size_t t = 0; t < TABLES_MAX; t++)
+        for (size_t i = 0; i < tables[t].count; i++) {
+            r = add_rule(context, &tables[t].rules[i]);
+            if (r < 0)
+                return err_sys(e, r, "filter '%s': %s", what, tables[t].rules[i].name);
+        }
+    r = seccomp_syscall_priority(context, SCMP_SYS(io_uring_enter), 255);
+    if (r < 0)
+        return err_sys(e, r, "filter '%s': priority", what);
+    return 0;
+}
+
+static int export_bytes(scmp_filter_ctx context, const char *what, struct filter *ret_filter, struct err *e)
+{
+    FD_AUTO int fd = memfd_create("filter", MFD_CLOEXEC);
+    if (fd < 0)
+        return err_sys(e, -errno, "filter '%s': memfd", what);
+    int r = seccomp_export_bpf(context, fd);
+    if (r < 0)
+        return err_sys(e, r, "filter '%s': compile", what);
+    struct filter filter = {0};
+    ssize_t got = pread(fd, filter.instructions, sizeof filter.instructions, 0);
+    if (got < 0)
+        return err_sys(e, -errno, "filter '%s': read back", what);
+    char more;
+    if (got == 0 || (size_t)got % sizeof filter.instructions[0] || pread(fd, &more, 1, sizeof filter.instructions) != 0)
+        return err_set(e, -EOVERFLOW, "filter '%s': more than %u instructions", what, FILTER_MAX);
+    filter.count = (uint32_t)((size_t)got / sizeof filter.instructions[0]);
+    *ret_filter = filter;
+    return 0;
+}
+
+static int compile(const struct table tables[TABLES_MAX], const char *what, struct filter *ret_filter, struct err *e)
+{
+    scmp_filter_ctx context = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+    if (!context)
+        return err_sys(e, -ENOMEM, "filter '%s'", what);
+    int r = fill(context, tables, what, e);
+    if (r == 0)
+        r = export_bytes(context, what, ret_filter, e);
+    seccomp_release(context);
+    return r;
+}
