@@ -10,7 +10,7 @@
  *  I2  Order on each end: filter and addresses and neighbours first, read back and compared, only then up.
  *  I3  A wire carries IPv4 TCP between its two addresses, to one port of the callee, opened by the caller.  Everything
  *      else is counted and dropped on both ends.
- *  I4  These functions return to the calling thread's own network namespace, whatever fails; if they cannot, they abort.
+ *  I4  These functions return to the calling thread's own network namespace, whatever fails; else they abort.
  *
  * Callers: hostd (spawn, supervise, ps).  Needs CAP_NET_ADMIN and CAP_SYS_ADMIN over the namespaces.  Blocks on netlink
  * with a deadline of NET_REPLY_MS_MAX.
