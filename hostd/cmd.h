@@ -1,0 +1,26 @@
+/*
+ * cmd.h - the subcommands of hostd: what a row of the table holds, and the functions behind the rows.
+ *
+ * To add a command: a file cmd_NAME.c with its function, its declaration here, its row in main.c.
+ * A command gets its own words (argv[0] is its name), parses them with getopt_long, prints its own errors to stderr,
+ * and returns the exit code: 0, 1 failure, 2 usage or configuration.
+ */
+#ifndef HOSTD_CMD_H
+#define HOSTD_CMD_H
+
+struct command {
+    const char *name;
+    const char *arguments; /* as usage shows them */
+    const char *summary;   /* one line, without a full stop */
+    int (*run)(int argc, char **argv);
+};
+
+int cmd_check(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+int cmd_logs(int argc, char **argv);
+int cmd_plan(int argc, char **argv);
+int cmd_ps(int argc, char **argv);
+int cmd_start(int argc, char **argv);
+int cmd_stop(int argc, char **argv);
+
+#endif

@@ -1,0 +1,110 @@
+/*
+ * main.c - the `hostd` program: a table of subcommands, and help.
+ *
+ * Exit codes: 0 success, 1 failure, 2 wrong usage or a wrong service list.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "hostd/cmd.h"
+#include "hostd/suggest.h"
+#include "rpc/base/own.h"
+
+#ifndef HOSTD_VERSION
+#error "the build gives HOSTD_VERSION"
+#endif
+
+static int cmd_help(int argc, char **argv);
+
+static const struct command commands[] = {
+    {"start", "FILE [--detach] [--name NAME] [--listen INGRESS=ADDRESS:PORT] [--state-dir DIR]",
+     "start the services of a list, and supervise them", cmd_start},
+    {"check", "FILE", "say whether a service list is right, without touching anything", cmd_check},
+    {"plan", "FILE [--json|--dot]", "show everything that a start would make", cmd_plan},
+    {"ps", "[--app NAME] [--json] [--links]", "show what runs", cmd_ps},
+    {"logs", "[--app NAME] [-f] [--since SECONDS] [--json] [SERVICE]", "show what services printed", cmd_logs},
+    {"stop", "[--app NAME]", "stop an application, in order", cmd_stop},
+    {"doctor", "", "try what a start needs of this machine", cmd_doctor},
+    {"help", "[COMMAND]", "show this, or how to use one command", cmd_help},
+};
+
+static const struct command *find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static void print_help(FILE *out)
+{
+    (void)fprintf(out, "hostd: services in namespaces of their own, wired as a list says\n\n"
+                       "usage: hostd COMMAND [ARGUMENTS]\n\n");
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
+        (void)fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+    (void)fprintf(out, "\n`hostd help COMMAND` shows its arguments; `hostd --version` the version.\n"
+                       "Exit codes: 0 success, 1 failure, 2 wrong usage or a wrong list.\n");
+}
+
+static int unknown(const char *name)
+{
+    struct suggestion suggestion = suggest_for(name);
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
+        suggest_offer(&suggestion, commands[i].name);
+    (void)fprintf(stderr, "hostd: no command '%s'", name);
+    if (suggestion.best)
+        (void)fprintf(stderr, "; did you mean '%s'?\n", suggestion.best);
+    else
+        (void)fprintf(stderr, "; see hostd --help\n");
+    return 2;
+}
+
+static void print_usage(const struct command *command)
+{
+    (void)printf("usage: hostd %s%s%s\n%s\n", command->name, *command->arguments ? " " : "", command->arguments,
+                 command->summary);
+}
+
+static int cmd_help(int argc, char **argv)
+{
+    if (argc > 2) {
+        (void)fprintf(stderr, "hostd help: one COMMAND at most\n");
+        return 2;
+    }
+    if (argc < 2) {
+        print_help(stdout);
+        return 0;
+    }
+    const struct command *command = find(argv[1]);
+    if (!command)
+        return unknown(argv[1]);
+    print_usage(command);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return 2;
+    }
+    const char *word = argv[1];
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+        return cmd_help(1, argv);
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
+        (void)printf("hostd %s\n", HOSTD_VERSION);
+        return 0;
+    }
+    if (word[0] == '-') {
+        (void)fprintf(stderr, "hostd: no option '%s'; see hostd --help\n", word);
+        return 2;
+    }
+    const struct command *command = find(word);
+    if (!command)
+        return unknown(word);
+    if (argc == 3 && strcmp(argv[2], "--help") == 0) {
+        print_usage(command);
+        return 0;
+    }
+    return command->run(argc - 1, argv + 1);
+}
