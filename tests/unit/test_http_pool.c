@@ -53,28 +53,34 @@ static void test_large(void **state)
     }
 }
 
-static void test_arena(void **state)
+static void test_held(void **state)
 {
     struct connection *one = pool_take();
-    assert_true(pool_count_arena(one, CONNECTION_ARENA_BYTES_MAX - 1));
-    assert_false(pool_count_arena(one, 1));
+    pool_hold(one, CONNECTION_HELD_MAX - 1);
+    assert_true(pool_may_keep(one));
+    pool_hold(one, 1);
+    assert_false(pool_may_keep(one));
     pool_give_back(one);
 
-    size_t count = POOL_ARENA_BYTES_MAX / (CONNECTION_ARENA_BYTES_MAX / 2);
+    size_t each = CONNECTION_HELD_MAX / 2, count = POOL_HELD_HARD / each;
     for (size_t i = 0; i < count; i++) {
         taken[i] = pool_take();
-        assert_true(pool_count_arena(taken[i], CONNECTION_ARENA_BYTES_MAX / 2) == (i < count - 1));
+        pool_hold(taken[i], each);
+        assert_true(pool_may_keep(taken[i]) == ((i + 1) * each < POOL_HELD_SOFT));
+        assert_true(pool_is_crowded() == ((i + 1) * each >= POOL_HELD_SOFT));
+        assert_true(pool_is_full() == (i == count - 1));
     }
     for (size_t i = 0; i < count; i++)
         pool_give_back(taken[i]);
+    assert_false(pool_is_full());
     one = pool_take();
-    assert_true(pool_count_arena(one, CONNECTION_ARENA_BYTES_MAX / 2)); /* all was given back */
+    assert_true(pool_may_keep(one)); /* all was given back */
     pool_give_back(one);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_all), cmocka_unit_test(test_large),
-                                       cmocka_unit_test(test_arena)};
+                                       cmocka_unit_test(test_held)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

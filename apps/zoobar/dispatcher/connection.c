@@ -31,12 +31,13 @@
 #define CROWDED_IDLE_MS 1000u
 #define CROWDED_HEAD_MS 3000u
 #define CROWDED_BODY_MS 5000u
+#define CROWDED_SEND_MS 3000u
 #define LINGER_MS 1000u          /* after a refusal: at most this long, */
 #define LINGER_QUIET_MS 200u     /* ... until so long nothing came, */
 #define LINGER_BYTES_MAX 262144u /* ... and so much */
 #define RETRY_AFTER_S 2u
 #define LOG_PATH_BYTES_MAX 200 /* of the target in the log */
-#define ARENA_PER_REPLY 1024u  /* of a reply besides its body, in the arena: struct and short texts */
+#define HELD_PER_REPLY 1024u   /* by a reply besides its body: struct and short texts */
 
 enum { NO_REPLY = -1 }; /* instead of a status: the client is gone, or never asked */
 
@@ -46,6 +47,11 @@ struct serving {
     const struct connection_limits *limits;
     uint64_t begin_ms; /* of the request: its first byte */
 };
+
+static uint32_t limit_ms(uint32_t usual_ms, uint32_t crowded_ms)
+{
+    return pool_is_crowded() && crowded_ms < usual_ms ? crowded_ms : usual_ms;
+}
 
 /* ---- log ---- */
 
@@ -90,9 +96,10 @@ static int send_head_and_body(struct serving *s, struct http_reply *reply, const
     size_t first = bytes < sizeof c->out - head_bytes ? bytes : sizeof c->out - head_bytes;
     if (first)
         memcpy(c->out + head_bytes, body, first);
-    result = rpc_stream_write(c->stream, c->out, head_bytes + first, s->limits->send_ms);
+    uint32_t send_ms = limit_ms(s->limits->send_ms, CROWDED_SEND_MS);
+    result = rpc_stream_write(c->stream, c->out, head_bytes + first, send_ms);
     if (result == 0 && first < bytes)
-        result = rpc_stream_write(c->stream, (const char *)body + first, bytes - first, s->limits->send_ms);
+        result = rpc_stream_write(c->stream, (const char *)body + first, bytes - first, send_ms);
     return result == 0 ? 0 : -EPIPE;
 }
 
@@ -139,11 +146,6 @@ static void linger(struct serving *s)
 }
 
 /* ---- taking in ---- */
-
-static uint32_t limit_ms(uint32_t usual_ms, uint32_t crowded_ms)
-{
-    return pool_is_crowded() && crowded_ms < usual_ms ? crowded_ms : usual_ms;
-}
 
 /* Room for what the head announces, or for more of what comes. */
 static bool make_room(struct connection *c)
@@ -215,7 +217,8 @@ static int take_in(struct serving *s)
 
 static bool may_keep_alive(struct connection *c)
 {
-    return http_request_keeps_alive(&c->request) && c->request_count < CONNECTION_REQUESTS_MAX && !pool_is_crowded();
+    return http_request_keeps_alive(&c->request) && c->request_count < CONNECTION_REQUESTS_MAX && !pool_is_crowded() &&
+           pool_may_keep(c);
 }
 
 static unsigned status_of(enum rpc_status status)
@@ -264,7 +267,9 @@ static enum rpc_status call_service(struct serving *s, struct rpc_peer *peer, si
 /* Sends what a service answered.  False when the connection is to end. */
 static bool send_reply(struct serving *s, const WebHandleReply *answer)
 {
-    bool has_room = pool_count_arena(s->c, 2 * (answer->body.len + ARENA_PER_REPLY)); /* it grows by doubling */
+    pool_hold(s->c, answer->body.len + answer->body.len / 2 + HELD_PER_REPLY); /* an arena has room to spare */
+    if (pool_is_full())
+        return send_page(s, 503, NULL, false, "answers that nobody reads fill the memory");
     struct http_reply reply = {
         .status = answer->status,
         .content_type = answer->content_type,
@@ -276,7 +281,7 @@ static bool send_reply(struct serving *s, const WebHandleReply *answer)
         .set_cookie = answer->set_cookie,
         .set_cookie_count = answer->n_set_cookie,
         .body_bytes = answer->body.len,
-        .is_keep_alive = may_keep_alive(s->c) && has_room,
+        .is_keep_alive = may_keep_alive(s->c),
     };
     const char *bad = NULL;
     int result = send_head_and_body(s, &reply, answer->body.data, &bad);
@@ -309,11 +314,13 @@ static bool answer(struct serving *s)
     if (route->redirect)
         return send_page(s, 302, route->redirect, is_keep_alive, NULL);
 
+    if (pool_is_full())
+        return send_page(s, 503, NULL, false, "answers that nobody reads fill the memory");
     WebHandleReply *reply;
     enum rpc_status status = call_service(s, route->peer, url.query_at, &reply);
     if (status == RPC_OK)
         return send_reply(s, reply);
-    is_keep_alive = pool_count_arena(c, ARENA_PER_REPLY) && is_keep_alive;
+    pool_hold(c, HELD_PER_REPLY);
     char text[256];
     (void)snprintf(text, sizeof text, "%s: %s", rpc_status_name(status), rpc_error_text()); /* cut if longer */
     return send_page(s, status_of(status), NULL, is_keep_alive, text);

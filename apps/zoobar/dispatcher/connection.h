@@ -19,7 +19,7 @@ struct connection_limits {
     uint32_t head_ms;   /* from that byte to the end of the head, however the bytes trickle in [3000] */
     uint32_t body_ms;   /* from there to the end of the body [5000] */
     uint32_t answer_ms; /* for the service to answer */
-    uint32_t send_ms;   /* for the client to take the answer */
+    uint32_t send_ms;   /* for the client to take the answer [3000] */
 };
 
 struct rpc_stream;

@@ -1,10 +1,11 @@
 /*
  * http_chunk.h - the strict check of a chunked body's framing, before the parser that decodes it.  Pure.
  *
- *  I1  A chunk is 1 to 8 hexadecimal digits, CR LF, that many bytes, CR LF; the last one is of size 0, followed by CR
- * LF. No extensions, no trailer fields, no white space (RFC 9112 lets a recipient refuse all three of them by length
- * limits; nobody who talks to us sends them, and they are where parsers differ). I2  The sizes together are at most
- * HTTP_BODY_BYTES_MAX. I3  The verdict depends on the bytes alone, not on how they were cut into reads.
+ *  I1  A chunk is 1 to 8 hexadecimal digits, CR LF, that many bytes, CR LF; the last one is of size 0, then CR LF.
+ *      No extensions, no trailer fields, no white space: nobody who talks to us sends them, and they are where
+ *      parsers differ.
+ *  I2  The sizes together are at most HTTP_BODY_BYTES_MAX.
+ *  I3  The verdict depends on the bytes alone, not on how they were cut into reads.
  *
  * Caller: http_request.c.
  */

@@ -1,9 +1,9 @@
 /*
  * http_reply.h - builds the head of a response.  Pure.
  *
- *  I1  No value that came from a service can end its line: one with a control character is refused, nothing is sent of
- * it. I2  Every response says its length (but 204 and 304, which have no body), so a connection never loses step. I3
- * Every response carries the security headers; what the service does not set gets the strict default.
+ *  I1  No value that came from a service can end its line: with a control character in one nothing is sent at all.
+ *  I2  Every response says its length (but 204 and 304, which have no body), so a connection never loses step.
+ *  I3  Every response carries the security headers; what the service does not set gets the strict default.
  *
  * Caller: connection.c.
  */

@@ -2,9 +2,9 @@
  * http_url.h - the target of a request, taken apart and decoded once.  Pure.
  *
  *  I1  The decoded path is valid UTF-8 without NUL, control characters and backslashes; it starts with "/".
- *  I2  Each of its segments is what its encoded form said: no escape makes a "/" (%2F) or a "." or ".." segment, and
- * there are none as they stand; no empty segment but the last ("//" is refused, not collapsed: nothing behind the
- *      dispatcher may disagree with it about which path this is).
+ *  I2  Each of its segments is what its encoded form said: no escape makes a "/" (%2F), and no segment is "." or "..",
+ *      encoded or not; no segment but the last is empty ("//" is refused, not collapsed: nothing behind the dispatcher
+ *      may disagree with it about which path this is).
  *  I3  Nobody decodes a second time: "%2541" is "%41".
  *
  * Caller: connection.c.

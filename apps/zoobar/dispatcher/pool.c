@@ -12,7 +12,7 @@ static struct connection *free_connections[POOL_CONNECTIONS_MAX];
 static char *free_large[POOL_LARGE_MAX];
 static uint32_t free_count, used_count, touched_count; /* of connections */
 static uint32_t free_large_count, touched_large_count;
-static size_t arena_bytes; /* of all connections */
+static size_t held_bytes; /* of all connections */
 
 struct connection *pool_take(void)
 {
@@ -28,7 +28,7 @@ struct connection *pool_take(void)
     c->size = sizeof c->small;
     c->count = 0;
     c->request_count = 0;
-    c->arena_bytes = 0;
+    c->held_bytes = 0;
     c->is_large = false;
     return c;
 }
@@ -47,8 +47,8 @@ void pool_give_back(struct connection *c)
     assert(free_count < POOL_CONNECTIONS_MAX && used_count > 0);
     if (c->is_large)
         give_back_large(c);
-    arena_bytes -= c->arena_bytes;
-    c->arena_bytes = 0;
+    held_bytes -= c->held_bytes;
+    c->held_bytes = 0;
     c->stream = NULL;
     free_connections[free_count++] = c;
     used_count--;
@@ -80,14 +80,23 @@ void pool_shrink(struct connection *c)
     give_back_large(c);
 }
 
-bool pool_count_arena(struct connection *c, size_t bytes)
+void pool_hold(struct connection *c, size_t bytes)
 {
-    c->arena_bytes += (uint32_t)bytes;
-    arena_bytes += bytes;
-    return c->arena_bytes < CONNECTION_ARENA_BYTES_MAX && arena_bytes < POOL_ARENA_BYTES_MAX;
+    c->held_bytes += (uint32_t)bytes;
+    held_bytes += bytes;
+}
+
+bool pool_may_keep(const struct connection *c)
+{
+    return c->held_bytes < CONNECTION_HELD_MAX && held_bytes < POOL_HELD_SOFT;
+}
+
+bool pool_is_full(void)
+{
+    return held_bytes >= POOL_HELD_HARD;
 }
 
 bool pool_is_crowded(void)
 {
-    return used_count > POOL_CROWDED_AT;
+    return used_count > POOL_CROWDED_AT || held_bytes >= POOL_HELD_SOFT;
 }
