@@ -47,6 +47,9 @@ static int read_route(size_t number, struct err *e)
         return err_set(e, -EINVAL, "it has no pattern");
     if (!to == !redirect)
         return err_set(e, -EINVAL, "pattern '%s' needs either 'to' or 'redirect'", pattern);
+    for (const char *c = redirect; c && *c; c++)
+        if (*c <= 0x20 || *c == 0x7F)
+            return err_set(e, -EINVAL, "redirect of pattern '%s': only printable ASCII can be sent", pattern);
     struct rpc_peer *peer = to ? rpc_peer(to) : NULL;
     if (to && !peer)
         return err_set(e, -EINVAL, "pattern '%s' goes to '%s', to which there is no link", pattern, to);
