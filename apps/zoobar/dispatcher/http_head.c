@@ -64,11 +64,13 @@ static void find_verb(struct http_head *head, const char *method, size_t bytes)
 /* line is without CR LF. */
 static int check_request_line(struct http_head *head, const char *line, size_t bytes)
 {
+    /* A token may be more, but methods are case-sensitive and none has small letters: who sends "get" is confused. */
     size_t method_bytes = 0;
-    while (method_bytes < bytes && is_token_char((unsigned char)line[method_bytes]))
+    while (method_bytes < bytes &&
+           ((line[method_bytes] >= 'A' && line[method_bytes] <= 'Z') || line[method_bytes] == '-'))
         method_bytes++;
     if (method_bytes == 0 || method_bytes == bytes || line[method_bytes] != ' ')
-        return refuse(head, 400, "method is no token followed by one space");
+        return refuse(head, 400, "method is not capital letters followed by one space");
 
     size_t target_at = method_bytes + 1, target_end = target_at;
     while (target_end < bytes && line[target_end] != ' ') {

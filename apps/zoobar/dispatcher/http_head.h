@@ -9,8 +9,8 @@
  * lets a recipient choose between repair and refusal, this refuses):
  *
  *  I1  Every CR is followed by LF and every LF preceded by CR; no other control character, but tabs inside values.
- *  I2  The request line is METHOD SP TARGET SP VERSION with single spaces, TARGET printable ASCII without '#',
- *      VERSION exactly HTTP/1.0 or HTTP/1.1.  No empty line comes before it.
+ *  I2  The request line is METHOD SP TARGET SP VERSION with single spaces, METHOD capital letters (and "-"), TARGET
+ *      printable ASCII without '#', VERSION exactly HTTP/1.0 or HTTP/1.1.  No empty line comes before it.
  *  I3  A field is NAME ":" VALUE, NAME a token: no space before the colon, none in front of the line (no folding).
  *  I4  Exactly one Host in HTTP/1.1, at most one in 1.0; at most one of each other field that anybody here reads.
  *  I5  Content-Length: digits only.  Transfer-Encoding: exactly "chunked", in 1.1 only.  Never both.
