@@ -42,8 +42,10 @@ browser_ask() {
 browser_open() { browser_ask POST url "$(jq -n --arg url "$1" '{url: $url}')" >/dev/null; }
 browser_url() { browser_ask GET url; }
 browser_source() { browser_ask GET source; }
-browser_find() {
-    browser_ask POST element "$(jq -n --arg css "$1" '{using: "css selector", value: $css}')" | jq -r '.[]'
+browser_find() { # CSS: prints the element's id
+    local answer
+    answer=$(browser_ask POST element "$(jq -n --arg css "$1" '{using: "css selector", value: $css}')") || return 1
+    jq -r '.[]' <<<"$answer"
 }
 browser_type() {
     local element
