@@ -13,6 +13,7 @@
 #include <grp.h>
 #include <linux/sched.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -31,6 +32,7 @@
 
 #define LOG_BYTES_MAX (1u << 20) /* of each of a service's two log files */
 #define INGRESS_BACKLOG 512
+#define INGRESS_SEND_BYTES (256 << 10) /* what the kernel holds for a client that does not read */
 
 void instance_init(struct instance *instance)
 {
@@ -124,10 +126,11 @@ int spawn_ingresses(struct app *app, struct err *e)
             .sin_family = AF_INET, .sin_port = htons(ingress->port), .sin_addr = {.s_addr = htonl(ingress->address)}};
         char text[INET_ADDRSTRLEN];
         (void)inet_ntop(AF_INET, &address.sin_addr, text, sizeof text);
-        int one = 1;
+        int one = 1, send_bytes = INGRESS_SEND_BYTES;
         FD_AUTO int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-            setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &one, sizeof one) < 0 ||
+            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) < 0 ||
+            setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof send_bytes) < 0 ||
             bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, INGRESS_BACKLOG) < 0) {
             int code = -errno;
             (void)err_sys(e, code, "ingress '%s': listen on %s:%u", ingress->name, text, ingress->port);
