@@ -163,7 +163,8 @@ static void append_rule(struct netlink_batch *batch, size_t item, const struct f
         struct nlmsghdr *message =
             nftnl_nlmsg_build_hdr(netlink_room(batch), NFT_MSG_NEWRULE, NFPROTO_NETDEV, NLM_F_CREATE | NLM_F_APPEND, 0);
         nftnl_rule_nlmsg_build_payload(message, maker.rule);
-        netlink_append(batch, item, verdict == NF_ACCEPT ? "add filter rule 'accept'" : "add filter rule 'drop'");
+        netlink_append(batch, NETLINK_CHANGE, item,
+                       verdict == NF_ACCEPT ? "add filter rule 'accept'" : "add filter rule 'drop'");
     }
     nftnl_rule_free(maker.rule);
 }
@@ -191,7 +192,7 @@ static void append_chain(struct netlink_batch *batch, size_t item, const char *i
     } else {
         struct nlmsghdr *message = nftnl_nlmsg_build_hdr(netlink_room(batch), type, NFPROTO_NETDEV, flags, 0);
         nftnl_chain_nlmsg_build_payload(message, chain);
-        netlink_append(batch, item, step);
+        netlink_append(batch, type == NFT_MSG_GETCHAIN ? NETLINK_QUERY : NETLINK_CHANGE, item, step);
     }
     nftnl_chain_free(chain);
 }
@@ -201,7 +202,7 @@ static void append_table(struct netlink_batch *batch)
     struct nlmsghdr *message =
         nftnl_nlmsg_build_hdr(netlink_room(batch), NFT_MSG_NEWTABLE, NFPROTO_NETDEV, NLM_F_CREATE, 0);
     mnl_attr_put_strz(message, NFTA_TABLE_NAME, TABLE);
-    netlink_append(batch, 0, "make filter table");
+    netlink_append(batch, NETLINK_CHANGE, 0, "make filter table");
 }
 
 static void transaction_begin(struct netlink_batch *batch)
@@ -209,13 +210,13 @@ static void transaction_begin(struct netlink_batch *batch)
     netlink_batch_reset(batch);
     batch->is_atomic = true;
     (void)nftnl_batch_begin(netlink_room(batch), 0);
-    netlink_append(batch, 0, "change filter");
+    netlink_append(batch, NETLINK_CHANGE, 0, "change filter");
 }
 
 static void transaction_end(struct netlink_batch *batch)
 {
     (void)nftnl_batch_end(netlink_room(batch), 0);
-    netlink_append(batch, 0, "change filter");
+    netlink_append(batch, NETLINK_CHANGE, 0, "change filter");
 }
 
 /* Asks for all rules of one chain. */
@@ -225,7 +226,7 @@ static void append_rules_request(struct netlink_batch *batch, size_t item, const
         nftnl_nlmsg_build_hdr(netlink_room(batch), NFT_MSG_GETRULE, NFPROTO_NETDEV, NLM_F_DUMP, 0);
     mnl_attr_put_strz(message, NFTA_RULE_TABLE, TABLE);
     mnl_attr_put_strz(message, NFTA_RULE_CHAIN, ifname);
-    netlink_append_dump(batch, item, "list filter rules");
+    netlink_append(batch, NETLINK_LIST, item, "list filter rules");
 }
 
 /* ---- reading back ---- */

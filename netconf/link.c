@@ -23,6 +23,7 @@
 #include <linux/if_link.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/mount.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
@@ -33,6 +34,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "netconf/filter.h"
 #include "netconf/netconf.h"
@@ -63,14 +65,10 @@ static const struct sysctl sysctls_ipv4[] = {
     {"conf/default/rp_filter", "1"},
     {"conf/all/route_localnet", "0"},
     {"conf/default/route_localnet", "0"},
-    {"conf/all/accept_local", "0"},
-    {"conf/default/accept_local", "0"},
     {"conf/all/accept_redirects", "0"},
     {"conf/default/accept_redirects", "0"},
     {"conf/all/send_redirects", "0"},
     {"conf/default/send_redirects", "0"},
-    {"conf/all/proxy_arp", "0"},
-    {"conf/default/proxy_arp", "0"},
     {"conf/all/arp_ignore", "8"}, /* answer for no address at all; the larger one counts */
     {"tcp_fastopen", "0"},        /* else a listener can be made a connection: SHUTDOWN, then SEND with MSG_FASTOPEN */
     {"tcp_congestion_control", "reno"},
@@ -114,19 +112,57 @@ static int sysctl_set(int directory_fd, const char *family, const struct sysctl 
     return 0;
 }
 
-/* Of the namespace that the thread is in.  The directory is held open: the entries of all namespaces share one hash
- * chain per name there, and a lookup from the top for each setting walks it each time. */
+/*
+ * The settings are reached through a procfs of our own, mounted nowhere, and a new one for every PROC_USES_MAX
+ * namespaces. In /proc the entries "ipv4" of all namespaces are children of one directory, so one hash chain, and the
+ * first lookup in a new namespace walks it to its end: with 1,000 namespaces that is 0.35 ms for the two families, more
+ * than all the settings.  What is cached about them (20 KiB a namespace) also goes with the mount.
+ */
+#define PROC_USES_MAX 32u
+
+static int proc_mount(void)
+{
+    FD_AUTO int context_fd = (int)syscall(SYS_fsopen, "proc", FSOPEN_CLOEXEC);
+    if (context_fd < 0 || syscall(SYS_fsconfig, context_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return -1;
+    return (int)syscall(SYS_fsmount, context_fd, FSMOUNT_CLOEXEC,
+                        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+}
+
+/* The directory of the settings, in whatever namespace reads it.  Borrowed. */
+static int proc_sys_net(int *ret_fd, struct err *e)
+{
+    static int kept_fd = -1;
+    static uint32_t uses;
+    if (kept_fd < 0 || uses >= PROC_USES_MAX) {
+        FD_AUTO int mount_fd = proc_mount();
+        /* Where no mount is allowed (a container whose /proc is masked) the common one does, slower. */
+        int fd = mount_fd >= 0 ? openat(mount_fd, "sys/net", O_PATH | O_DIRECTORY | O_CLOEXEC)
+                               : open("/proc/sys/net", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+            return err_sys(e, -errno, "open /proc/sys/net");
+        fd_close(&kept_fd);
+        kept_fd = fd;
+        uses = 0;
+    }
+    uses++;
+    *ret_fd = kept_fd;
+    return 0;
+}
+
+/* Of the namespace that the thread is in.  The family's directory is held open: one walk to it, not one per setting. */
 static int sysctls_set(const char *family, const struct sysctl *sysctls, size_t count, bool may_be_absent,
                        struct err *e)
 {
-    char path[64];
-    (void)snprintf(path, sizeof path, "/proc/sys/net/%s", family); /* both names fit */
-    FD_AUTO int directory_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (directory_fd < 0)
-        return errno == ENOENT && may_be_absent ? 0 : err_sys(e, -errno, "open %s", path);
-    int code = 0;
+    int net_fd = -1;
+    int code = proc_sys_net(&net_fd, e);
+    if (code < 0)
+        return code;
+    FD_AUTO int family_fd = openat(net_fd, family, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (family_fd < 0)
+        return errno == ENOENT && may_be_absent ? 0 : err_sys(e, -errno, "open /proc/sys/net/%s", family);
     for (size_t i = 0; i < count && code == 0; i++)
-        code = sysctl_set(directory_fd, family, &sysctls[i], e);
+        code = sysctl_set(family_fd, family, &sysctls[i], e);
     return code;
 }
 
@@ -268,7 +304,7 @@ static void append_pair(struct netlink_batch *batch, size_t item, const struct n
     netlink_nest_end(batch, peer);
     netlink_nest_end(batch, data);
     netlink_nest_end(batch, info);
-    netlink_append(batch, item, "make pair");
+    netlink_append(batch, NETLINK_CHANGE, item, "make pair");
 }
 
 static int pairs_make(struct making *making, struct err *e)
@@ -312,7 +348,7 @@ static int pairs_unmake(struct making *making, struct err *e)
                 continue;
             netlink_message(batch, RTM_DELLINK, 0, &header, sizeof header);
             netlink_put_text(batch, IFLA_IFNAME, making->ends[end].own->ifname);
-            netlink_append(batch, end, "remove pair");
+            netlink_append(batch, NETLINK_CHANGE, end, "remove pair");
         }
         if (batch->message_count == 0)
             continue;
@@ -342,7 +378,7 @@ static void append_link_request(struct netlink_batch *batch, size_t item, const 
     netlink_message(batch, RTM_GETLINK, 0, &header, sizeof header);
     netlink_put_text(batch, IFLA_IFNAME, end->own->ifname);
     netlink_put_u32(batch, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS); /* half of the answer's bytes */
-    netlink_append(batch, item, "read back link");
+    netlink_append(batch, NETLINK_QUERY, item, "read back link");
 }
 
 /* Element `index` of a per-interface array of settings, or `absent` where the kernel lists none. */
@@ -459,7 +495,7 @@ static int addresses_set(struct netlink *route, struct netlink_batch *batch, con
                                           .ifa_index = (uint32_t)ends[i].ifindex};
         netlink_message(batch, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &address, sizeof address);
         netlink_put_u32(batch, IFA_LOCAL, htonl(ends[i].own->address));
-        netlink_append(batch, i, "set address");
+        netlink_append(batch, NETLINK_CHANGE, i, "set address");
 
         uint8_t mac[MAC_BYTES];
         const struct ndmsg neighbour = {
@@ -468,7 +504,7 @@ static int addresses_set(struct netlink *route, struct netlink_batch *batch, con
         netlink_message(batch, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &neighbour, sizeof neighbour);
         netlink_put_u32(batch, NDA_DST, htonl(ends[i].peer->address));
         netlink_put(batch, NDA_LLADDR, mac, sizeof mac);
-        netlink_append(batch, i, "set neighbour");
+        netlink_append(batch, NETLINK_CHANGE, i, "set neighbour");
     }
     int code = netlink_run(route, batch, NULL, NULL);
     return code < 0 ? step_failed(batch, ends, code, e) : 0;
@@ -521,12 +557,12 @@ static int addresses_read_back(struct netlink *route, struct netlink_batch *batc
     const struct ifaddrmsg any = {.ifa_family = AF_UNSPEC};
     netlink_batch_reset(batch);
     netlink_message(batch, RTM_GETADDR, NLM_F_DUMP, &any, sizeof any); /* IPv6 ones as well: there must be none */
-    netlink_append_dump(batch, 0, "read back addresses");
+    netlink_append(batch, NETLINK_LIST, 0, "read back addresses");
     for (size_t i = 0; i < count; i++) {
         const struct ndmsg header = {.ndm_family = AF_INET, .ndm_ifindex = ends[i].ifindex};
         netlink_message(batch, RTM_GETNEIGH, 0, &header, sizeof header);
         netlink_put_u32(batch, NDA_DST, htonl(ends[i].peer->address));
-        netlink_append(batch, i, "read back neighbour");
+        netlink_append(batch, NETLINK_QUERY, i, "read back neighbour");
     }
     struct ends context = {.at = ends, .count = count};
     int code = netlink_run(route, batch, on_address_or_neighbour, &context);
@@ -555,7 +591,7 @@ static int links_up(struct netlink *route, struct netlink_batch *batch, const st
         const struct ifinfomsg header = {
             .ifi_family = AF_UNSPEC, .ifi_index = ends[i].ifindex, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
         netlink_message(batch, RTM_NEWLINK, 0, &header, sizeof header);
-        netlink_append(batch, i, "set up");
+        netlink_append(batch, NETLINK_CHANGE, i, "set up");
     }
     int code = netlink_run(route, batch, NULL, NULL);
     return code < 0 ? step_failed(batch, ends, code, e) : 0;
@@ -694,7 +730,7 @@ int net_link_forget(int netns_fd, const char *ifname, struct err *e)
         const struct ifinfomsg header = {.ifi_family = AF_UNSPEC};
         netlink_message(&batch, RTM_DELLINK, 0, &header, sizeof header);
         netlink_put_text(&batch, IFLA_IFNAME, ifname);
-        netlink_append(&batch, 0, "remove pair");
+        netlink_append(&batch, NETLINK_CHANGE, 0, "remove pair");
         code = netlink_run(&route, &batch, NULL, NULL);
         if (code == -ENODEV)
             code = 0; /* it went with its peer */

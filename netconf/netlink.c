@@ -10,21 +10,20 @@
 #include <fcntl.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 
 #include "netconf/netconf.h"
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 
 #define REPLY_BYTES 32768  /* the kernel fills dumps up to this, and no more, per receive */
-#define CHUNK_MESSAGES 64u /* whose answers fit the receive queue */
+#define CHUNK_MESSAGES 32u /* whose answers fit the receive queue: one about a link counts 2 to 5 KB of 208 */
 #define CHUNK_BYTES 24576u
-#define QUEUE_BYTES (1 << 20)       /* 64 answers about a link are 300 KB as the kernel counts */
 #define SEND_BYTES_DEFAULT 65536u   /* what a socket takes in one send without being asked */
 #define BATCH_BYTES_MAX (64u << 20) /* a filter of 8,192 links is 16 MiB */
 #define DUMP_TRIES_MAX 4            /* a list that changed while it was read is read again */
@@ -68,16 +67,10 @@ static int socket_open(int protocol, struct netlink *ret_socket, struct err *e)
     FD_AUTO int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
     if (fd < 0)
         return err_sys(e, -errno, "open netlink socket (protocol %d)", protocol);
-    const int on = 1, queue_bytes = QUEUE_BYTES;
-    const struct timeval patience = {.tv_sec = NET_REPLY_MS_MAX / 1000, .tv_usec = NET_REPLY_MS_MAX % 1000 * 1000};
-    const struct sockaddr_nl any = {.nl_family = AF_NETLINK};
-    if (setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on) < 0 ||
-        setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on) < 0 || /* failures need not echo the message */
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &queue_bytes, sizeof queue_bytes) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0)
+    const int on = 1;
+    if (setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on) < 0)
         return err_sys(e, -errno, "set up netlink socket (protocol %d)", protocol);
-    if (bind(fd, (const struct sockaddr *)&any, sizeof any) < 0)
-        return err_sys(e, -errno, "bind netlink socket (protocol %d)", protocol);
+    /* Not bound: the first send gives it an address. */
     *ret_socket = (struct netlink){.fd = fd_take(&fd), .sequence = 1};
     return 0;
 }
@@ -205,7 +198,7 @@ static void *grow(void *array, size_t *room, size_t used, size_t need, size_t el
     return moved;
 }
 
-static void append(struct netlink_batch *batch, size_t item, const char *step, bool is_dump)
+void netlink_append(struct netlink_batch *batch, enum netlink_kind kind, size_t item, const char *step)
 {
     const struct nlmsghdr *message = nlmsg_hdr(batch->scratch);
     size_t bytes = NLMSG_ALIGN(message->nlmsg_len);
@@ -223,18 +216,8 @@ static void append(struct netlink_batch *batch, size_t item, const char *step, b
     memset(batch->bytes + batch->bytes_used + bytes - NLMSG_ALIGNTO, 0, NLMSG_ALIGNTO); /* padding sends no garbage */
     memcpy(batch->bytes + batch->bytes_used, message, message->nlmsg_len);
     batch->messages[batch->message_count++] = (struct netlink_message){
-        .at = batch->bytes_used, .item = item, .step = step, .code = -EINPROGRESS, .is_dump = is_dump};
+        .at = batch->bytes_used, .item = item, .step = step, .code = -EINPROGRESS, .kind = kind};
     batch->bytes_used += bytes;
-}
-
-void netlink_append(struct netlink_batch *batch, size_t item, const char *step)
-{
-    append(batch, item, step, false);
-}
-
-void netlink_append_dump(struct netlink_batch *batch, size_t item, const char *step)
-{
-    append(batch, item, step, true);
 }
 
 const struct nlmsghdr *netlink_at(const struct netlink_batch *batch, size_t index)
@@ -323,8 +306,18 @@ static int answer_take(struct exchange *x, const struct nlmsghdr *answer)
     default:
         if (x->on_reply)
             x->on_reply(x->context, x->batch->messages[index].item, answer);
+        x->is_over = x->is_over || (index == x->last && x->batch->messages[index].kind == NETLINK_QUERY);
         return 0;
     }
+}
+
+/* Waits for an answer that is not there yet; -ETIMEDOUT at the deadline. */
+static int answer_wait(int fd, uint64_t deadline_ms)
+{
+    uint64_t now_ms = clock_ms();
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    int ready = now_ms < deadline_ms ? poll(&wait, 1, (int)(deadline_ms - now_ms)) : 0;
+    return ready > 0 || (ready < 0 && errno == EINTR) ? 0 : ready < 0 ? -errno : -ETIMEDOUT;
 }
 
 static int answers_read(struct exchange *x)
@@ -334,12 +327,14 @@ static int answers_read(struct exchange *x)
         struct sockaddr_nl from = {0};
         struct iovec room = {.iov_base = x->batch->reply, .iov_len = REPLY_BYTES};
         struct msghdr header = {.msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &room, .msg_iovlen = 1};
-        ssize_t received = recvmsg(x->socket->fd, &header, 0);
-        if (received < 0 && errno != EINTR)
-            return errno == EAGAIN ? -ETIMEDOUT : -errno;
-        if (clock_ms() > deadline_ms)
-            return -ETIMEDOUT;
-        if (received < 0 || from.nl_pid != 0)
+        ssize_t received = recvmsg(x->socket->fd, &header, MSG_DONTWAIT);
+        if (received < 0) {
+            int code = errno == EAGAIN || errno == EINTR ? answer_wait(x->socket->fd, deadline_ms) : -errno;
+            if (code < 0)
+                return code;
+            continue;
+        }
+        if (from.nl_pid != 0)
             continue; /* only the kernel is believed */
         if (header.msg_flags & MSG_TRUNC)
             return -EMSGSIZE;
@@ -364,7 +359,7 @@ static int exchange_send(struct exchange *x)
         struct nlmsghdr *message = (struct nlmsghdr *)(void *)(batch->bytes + batch->messages[i].at);
         message->nlmsg_seq = x->sequence + (uint32_t)(i - x->first);
         batch->messages[i].code = -EINPROGRESS;
-        if (i == x->last && !batch->messages[i].is_dump)
+        if (i == x->last && batch->messages[i].kind == NETLINK_CHANGE)
             message->nlmsg_flags |= NLM_F_ACK;
     }
     size_t at = batch->messages[x->first].at;
@@ -401,8 +396,9 @@ static size_t exchange_end(const struct netlink_batch *batch, size_t first)
     if (batch->is_atomic)
         return batch->message_count;
     size_t end = first + 1;
-    while (end < batch->message_count && end - first < CHUNK_MESSAGES && !batch->messages[first].is_dump &&
-           !batch->messages[end].is_dump && batch->messages[end].at - batch->messages[first].at < CHUNK_BYTES)
+    while (end < batch->message_count && end - first < CHUNK_MESSAGES && batch->messages[first].kind != NETLINK_LIST &&
+           batch->messages[end].kind != NETLINK_LIST &&
+           batch->messages[end].at - batch->messages[first].at < CHUNK_BYTES)
         end++;
     return end;
 }

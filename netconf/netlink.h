@@ -12,9 +12,9 @@
  *      answers with a sequence number of this run count; what an earlier run left in the queue is skipped.
  *  I3  No answer within NET_REPLY_MS_MAX is a failure, not a wait.
  *
- * Answers are cheap to ask for and dear to read (a system call each).  The kernel works through a send in order, and
- * answers every failure whether asked or not; so only the last message of a send asks for an acknowledgement, and its
- * arrival says that the silent ones before it passed.
+ * Answers are read one per system call, so few are asked for.  The kernel works through a send in order, and answers
+ * every failure whether asked or not; so only the last message of a send asks for an acknowledgement (or is a query,
+ * and has an answer anyway), and its arrival says that the silent ones before it passed.
  *
  * Private to netconf.
  */
@@ -39,12 +39,18 @@ struct netlink {
 #define NETLINK_CLOSED ((struct netlink){.fd = -1})
 #define NETLINK_AUTO __attribute__((cleanup(netlink_close)))
 
+enum netlink_kind {
+    NETLINK_CHANGE, /* silent, or acknowledged */
+    NETLINK_QUERY,  /* answered by one message */
+    NETLINK_LIST,   /* answered by many and an end; one at a time per socket */
+};
+
 struct netlink_message {
     size_t at;        /* offset in the batch */
     size_t item;      /* whose message it is: an index of the caller's */
     const char *step; /* what it does, for a person: "add address" */
     int code;         /* I2 */
-    bool is_dump;     /* answered by a list; one at a time per socket */
+    enum netlink_kind kind;
 };
 
 struct nl_msg;
@@ -92,8 +98,7 @@ void netlink_put_header(struct netlink_batch *batch, const void *header, size_t 
 char *netlink_room(struct netlink_batch *batch);
 
 /* Ends the message in work and adds it to the batch. */
-void netlink_append(struct netlink_batch *batch, size_t item, const char *step);
-void netlink_append_dump(struct netlink_batch *batch, size_t item, const char *step);
+void netlink_append(struct netlink_batch *batch, enum netlink_kind kind, size_t item, const char *step);
 
 /* Message `index` as it was, or will be, sent. */
 const struct nlmsghdr *netlink_at(const struct netlink_batch *batch, size_t index);
