@@ -20,15 +20,16 @@ static bool reserve(struct out *out, size_t byte_count)
 {
     if (out->is_failed)
         return false;
+    if (byte_count > OUT_BYTES_MAX - out->used) {
+        out->is_failed = true;
+        return false;
+    }
     if (byte_count <= out->size - out->used)
         return true;
     size_t size = out->size ? out->size : OUT_BYTES_FIRST;
-    if (byte_count <= OUT_BYTES_MAX - out->used)
-        while (size - out->used < byte_count)
-            size *= 2;
-    char *bytes = NULL;
-    if (byte_count <= OUT_BYTES_MAX - out->used)
-        bytes = out->allocator->alloc(out->allocator->allocator_data, size);
+    while (size - out->used < byte_count)
+        size *= 2;
+    char *bytes = out->allocator->alloc(out->allocator->allocator_data, size);
     if (!bytes) {
         out->is_failed = true;
         return false;
