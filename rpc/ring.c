@@ -34,7 +34,8 @@ int ring_open(struct err *e)
      * operation. */
     rt.ring.features = params.features;
     rt.ring.flags = params.flags;
-    /* Likewise the fixed relation of entries to the submission array: without it the kernel would see entry 0 for ever. */
+    /* Likewise the fixed relation of entries to the submission array: without it the kernel would see entry 0 for ever.
+     */
     for (unsigned i = 0; i < params.sq_entries; i++)
         rt.ring.sq.array[i] = i;
     if (!(params.features & IORING_FEAT_EXT_ARG) || !(params.features & IORING_FEAT_NODROP))

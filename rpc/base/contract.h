@@ -8,9 +8,9 @@
  * Invariants
  *  I1  Descriptors of a sealed service are exactly those of enum contract_fd; wires live only in the ring's table.
  *  I2  Each link and each ingress owns the slots [slot_first, slot_first + slot_count) of that table and no others.
- *      Link in:  slot 0 and 1 of the quota are listeners (the second is used while the first drains), the rest connections.
- *      Link out: slot 0 and 1 are connections, used in turn.  Ingress: slot 0 the listener, the rest connections.
- *  I3  Notes are of one size and go through pipes: a write of one note is atomic.
+ *      Link in:  slot 0 and 1 of the quota are listeners (the second is used while the first drains), the rest
+ * connections. Link out: slot 0 and 1 are connections, used in turn.  Ingress: slot 0 the listener, the rest
+ * connections. I3  Notes are of one size and go through pipes: a write of one note is atomic.
  */
 #ifndef RPC_BASE_CONTRACT_H
 #define RPC_BASE_CONTRACT_H
@@ -20,8 +20,8 @@
 
 #define CONTRACT_MAGIC 0x68737463u /* "hstc" */
 #define CONTRACT_VERSION 1u
-#define NAME_BYTES 32         /* service, application, ingress names with their NUL: [a-z][a-z0-9_-]* */
-#define METHOD_NAME_BYTES 64  /* "Interface.Method" with its NUL */
+#define NAME_BYTES 32        /* service, application, ingress names with their NUL: [a-z][a-z0-9_-]* */
+#define METHOD_NAME_BYTES 64 /* "Interface.Method" with its NUL */
 
 enum contract_fd {
     CONTRACT_FD = 0,        /* this memfd, sealed */
@@ -54,8 +54,8 @@ struct contract_link {
     uint32_t peer_generation; /* of the wire that is in the table at start; later ones come in notes */
     uint32_t slot_first, slot_count;
     uint32_t method_first, method_count; /* the link's allow list, in the method array, sorted by id */
-    uint32_t toml_line;       /* of the [[link]] */
-    uint32_t is_wired;        /* the first slot holds a listener or a connection when the program starts */
+    uint32_t toml_line;                  /* of the [[link]] */
+    uint32_t is_wired;                   /* the first slot holds a listener or a connection when the program starts */
 };
 
 struct contract_method {
@@ -86,26 +86,26 @@ struct contract {
     char app[NAME_BYTES];
     char service[NAME_BYTES];
     uint32_t generation;
-    uint32_t slot_count;        /* of the ring's file table */
-    uint32_t fibres_max;        /* calls and streams served at once */
-    uint32_t message_bytes_max; /* of one frame's payload */
-    uint32_t links_at, link_count;       /* offset in bytes from the start; number of struct contract_link */
-    uint32_t methods_at, method_count;   /* struct contract_method */
-    uint32_t ingresses_at, ingress_count;/* struct contract_ingress */
-    uint32_t config_at, config_count;    /* struct contract_config */
+    uint32_t slot_count;                     /* of the ring's file table */
+    uint32_t fibres_max;                     /* calls and streams served at once */
+    uint32_t message_bytes_max;              /* of one frame's payload */
+    uint32_t links_at, link_count;           /* offset in bytes from the start; number of struct contract_link */
+    uint32_t methods_at, method_count;       /* struct contract_method */
+    uint32_t ingresses_at, ingress_count;    /* struct contract_ingress */
+    uint32_t config_at, config_count;        /* struct contract_config */
     uint32_t operator_first, operator_count; /* methods that `hostd call` may ask, in the method array */
     uint32_t strings_at, strings_bytes;
-    uint32_t ring_entries;           /* size of the submission queue */
-    struct io_uring_params ring;     /* as io_uring_setup returned them: for mapping the inherited ring */
+    uint32_t ring_entries;       /* size of the submission queue */
+    struct io_uring_params ring; /* as io_uring_setup returned them: for mapping the inherited ring */
 };
 
 /* What the service tells PID 1. */
 enum note_up_kind {
-    NOTE_READY = 1, /* the ring serves */
-    NOTE_WANT = 2,  /* link, slot: that slot is free, put the link's current wire there */
-    NOTE_DENIED = 3,/* link, count, method: calls refused by the allow list since the last such note */
-    NOTE_BROKEN = 4,/* link, count: connections closed because the peer broke the protocol */
-    NOTE_CALLS = 5, /* link, count: calls served (in) or made (out) since the last such note */
+    NOTE_READY = 1,  /* the ring serves */
+    NOTE_WANT = 2,   /* link, slot: that slot is free, put the link's current wire there */
+    NOTE_DENIED = 3, /* link, count, method: calls refused by the allow list since the last such note */
+    NOTE_BROKEN = 4, /* link, count: connections closed because the peer broke the protocol */
+    NOTE_CALLS = 5,  /* link, count: calls served (in) or made (out) since the last such note */
 };
 
 struct note_up {
@@ -133,9 +133,18 @@ static inline uint64_t wire_user_data(uint32_t link, uint32_t slot, uint32_t gen
 {
     return (uint64_t)WIRE_TAG << 56 | (uint64_t)(link & 0xFFFu) << 44 | (uint64_t)(slot & 0xFFFu) << 32 | generation;
 }
-static inline uint32_t wire_link(uint64_t user_data) { return (uint32_t)(user_data >> 44) & 0xFFFu; }
-static inline uint32_t wire_slot(uint64_t user_data) { return (uint32_t)(user_data >> 32) & 0xFFFu; }
-static inline uint32_t wire_generation(uint64_t user_data) { return (uint32_t)user_data; }
+static inline uint32_t wire_link(uint64_t user_data)
+{
+    return (uint32_t)(user_data >> 44) & 0xFFFu;
+}
+static inline uint32_t wire_slot(uint64_t user_data)
+{
+    return (uint32_t)(user_data >> 32) & 0xFFFu;
+}
+static inline uint32_t wire_generation(uint64_t user_data)
+{
+    return (uint32_t)user_data;
+}
 
 _Static_assert(sizeof(struct note_up) == 24, "notes have one size");
 _Static_assert(sizeof(struct note_down) == 16, "notes have one size");

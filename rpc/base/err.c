@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void format_at(struct err *e, size_t at, const char *format, va_list args)
+static void __attribute__((format(printf, 3, 0))) format_at(struct err *e, size_t at, const char *format, va_list args)
 {
     if (at < sizeof e->text)
         (void)vsnprintf(e->text + at, sizeof e->text - at, format, args); /* a cut text is still a text */
