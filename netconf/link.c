@@ -4,7 +4,7 @@
  * Doing: decides nothing.  A call of net_links_make() goes
  *
  *      check ─▶ pairs_make ─▶ per namespace: links_read_back ─▶ filter_add ─▶ addresses_set ─▶ addresses_read_back
- *                   │                                                             └▶ links_up ─▶ next namespace
+ *                   │                                          └▶ links_up ─▶ carriers_wait ─▶ next namespace
  *                   └───────────── any failure ─▶ pairs_unmake ─▶ nothing left
  *
  * Invariants
@@ -19,6 +19,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/ip.h>
@@ -27,9 +28,9 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
-#include <net/if.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@
 #include "netconf/filter.h"
 #include "netconf/netconf.h"
 #include "netconf/netlink.h"
+#include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 
 #define LINKS_MAX 65536u /* of one call: beyond any plan, and small enough for every product of sizes here */
@@ -201,6 +203,9 @@ struct end {
     bool is_caller;
     /* from the kernel */
     int ifindex;             /* 0: not seen */
+    int peer_ifindex;        /* in the peer's namespace */
+    int peer_nsid;           /* what this namespace calls the peer's; -1: this one */
+    bool is_peer_running;    /* the peer may send */
     uint32_t addresses_seen; /* that are right; a wrong one sets `wrong` */
     bool is_neighbour_seen;
     char wrong[96]; /* what the kernel lists and should not, for a person; "" */
@@ -433,6 +438,8 @@ static void on_link(void *context, size_t item, const struct nlmsghdr *answer)
     const struct nlattr *kind = info ? nla_find(nla_data(info), nla_len(info), IFLA_INFO_KIND) : NULL;
     mac_of(end->own->address, mac);
     end->ifindex = header->ifi_index;
+    end->peer_ifindex = attributes[IFLA_LINK] ? nla_get_s32(attributes[IFLA_LINK]) : 0;
+    end->peer_nsid = attributes[IFLA_LINK_NETNSID] ? nla_get_s32(attributes[IFLA_LINK_NETNSID]) : -1;
     if (!kind || nla_strcmp(kind, "veth") != 0)
         (void)snprintf(end->wrong, sizeof end->wrong, "it is no veth");
     else if ((header->ifi_flags & (IFF_UP | IFF_NOARP)) != IFF_NOARP)
@@ -597,6 +604,57 @@ static int links_up(struct netlink *route, struct netlink_batch *batch, const st
     return code < 0 ? step_failed(batch, ends, code, e) : 0;
 }
 
+static void on_peer(void *context, size_t item, const struct nlmsghdr *answer)
+{
+    struct end *end = &((struct end *)context)[item];
+    const struct nlattr *state =
+        nlmsg_find_attr((struct nlmsghdr *)(uintptr_t)answer, sizeof(struct ifinfomsg), IFLA_OPERSTATE);
+    end->is_peer_running = state && nla_get_u8(state) == IF_OPER_UP;
+}
+
+/*
+ * The end of a pair that was set up first had no carrier then.  It has one as soon as the second is up, but may send
+ * only when the kernel's link watch has noticed: until then it drops silently what the service sends, and the first
+ * segment of a connection comes again after a second.  Asking for its state makes the kernel notice at once (since 6.8;
+ * before, asking again).  It is asked from here, the namespace of the second end, by the number that this one has for
+ * the other.
+ */
+static int carriers_wait(struct netlink *route, struct netlink_batch *batch, struct end *ends, size_t count,
+                         struct err *e)
+{
+    const uint64_t deadline_ms = clock_ms() + NET_REPLY_MS_MAX;
+    for (;;) {
+        netlink_batch_reset(batch);
+        for (size_t i = 0; i < count; i++) {
+            /* Namespaces come up in the order of their descriptors: this one's peer may still be down. */
+            if (ends[i].is_peer_running || ends[i].peer->netns_fd > ends[i].own->netns_fd)
+                continue;
+            const struct ifinfomsg header = {.ifi_family = AF_UNSPEC, .ifi_index = ends[i].peer_ifindex};
+            netlink_message(batch, RTM_GETLINK, 0, &header, sizeof header);
+            if (ends[i].peer_nsid >= 0)
+                netlink_put_u32(batch, IFLA_TARGET_NETNSID, (uint32_t)ends[i].peer_nsid);
+            netlink_put_u32(batch, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+            netlink_append(batch, NETLINK_QUERY, i, "wait for the other end");
+        }
+        if (batch->message_count == 0)
+            return 0;
+        int code = netlink_run(route, batch, on_peer, ends);
+        if (code < 0)
+            return step_failed(batch, ends, code, e);
+        bool is_done = true;
+        for (size_t i = 0; i < batch->message_count; i++)
+            is_done = is_done && ends[batch->messages[i].item].is_peer_running;
+        if (is_done)
+            return 0;
+        if (clock_ms() > deadline_ms) {
+            (void)err_sys(e, -ETIMEDOUT, "wait for the other end");
+            (void)end_failed(ends[batch->messages[0].item].own, e);
+            return -ETIMEDOUT;
+        }
+        (void)poll(NULL, 0, 1);
+    }
+}
+
 static int ends_configure(struct making *making, struct end *ends, size_t count, struct err *e)
 {
     NETLINK_AUTO struct netlink route = NETLINK_CLOSED, filter = NETLINK_CLOSED;
@@ -613,6 +671,8 @@ static int ends_configure(struct making *making, struct end *ends, size_t count,
         code = addresses_read_back(&route, batch, ends, count, e);
     if (code == 0)
         code = links_up(&route, batch, ends, count, e);
+    if (code == 0)
+        code = carriers_wait(&route, batch, ends, count, e);
     return code;
 }
 
