@@ -1,1 +1,13 @@
-# hostd: what this folder builds.
+# hostd: the program, build/bin/hostd.  Dynamic: libmnl has no archive.
+
+HOSTD_SOURCES := $(wildcard hostd/*.c)
+HOSTD_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(HOSTD_SOURCES) initsvc/stage.c) $(B)/obj/hostd/toml.o
+HOSTD_LIBRARIES := -lnftnl -lmnl -lnl-3 -lseccomp -ljansson
+
+all: $(B)/bin/hostd
+$(B)/bin/hostd: $(HOSTD_OBJECTS) $(B)/lib/libnetconf.a $(B)/lib/librootfs.a $(B)/lib/librpcbase.a
+	@mkdir -p $(@D)
+	$(CXX) $(CFLAGS) -Wl,-z,now -o $@ $^ $(HOSTD_LIBRARIES)
+
+# What a unit test of the service list links: everything of it that is pure.
+MANIFEST_SOURCES := $(addprefix hostd/,manifest.c manifest_parse.c rules.c report.c suggest.c schema.c toml.cpp) rpc/base/err.c

@@ -81,7 +81,7 @@ int rundir_claim_ids(const char *app_name, uint32_t *ret_uid_base, struct err *e
     for (int i = 0; i < count; i++) {
         char path[NAME_BYTES + 8], text[32];
         unsigned base = 0;
-        (void)snprintf(path, sizeof path, "%s/ids", names[i]);
+        (void)snprintf(path, sizeof path, "%.*s/ids", NAME_BYTES - 1, names[i]);
         if (read_text(root_fd, path, text, sizeof text) < 0 || sscanf(text, "%u", &base) != 1 || base < IDS_FIRST)
             continue;
         unsigned slot = (base - IDS_FIRST) / IDS_PER_APP;
