@@ -234,8 +234,7 @@ enum rpc_status rpc_invoke(struct rpc_peer *peer, const struct rpc_method *metho
         return fail(task, RPC_RESOURCE_EXHAUSTED, "no memory for the request");
     }
     (void)protobuf_c_message_pack(request, at); /* the size was asked for above */
-    link->count_calls++;
-    notes_changed();
+    notes_called(link);
 
     int result = task_wait(deadline_ms, true);
     if (result == 0)

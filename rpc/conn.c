@@ -274,8 +274,7 @@ void conn_break(struct conn *conn)
 
 void conn_broken(struct conn *conn)
 {
-    conn->link->count_broken++;
-    notes_changed();
+    notes_broken(conn->link);
     conn_break(conn);
 }
 

@@ -43,7 +43,9 @@ static bool is_whole(const struct contract *contract)
             return false;
     const struct contract_link *links = (const void *)(base + contract->links_at);
     for (uint32_t i = 0; i < contract->link_count; i++)
-        if (!is_quota_inside(contract, links[i].slot_first, links[i].slot_count) || links[i].slot_count < 2 ||
+        if (wire_link(wire_user_data(i, 0, 0)) != i || /* a wire that comes could not be told from another's */
+            wire_slot(wire_user_data(0, links[i].slot_first + 1, 0)) != links[i].slot_first + 1 ||
+            !is_quota_inside(contract, links[i].slot_first, links[i].slot_count) || links[i].slot_count < 2 ||
             links[i].method_first > contract->method_count ||
             links[i].method_count > contract->method_count - links[i].method_first)
             return false;

@@ -39,8 +39,7 @@ static void set_wire(struct link *link, uint32_t generation)
 static void want(struct link *link)
 {
     current(link)->state = ENDPOINT_AWAITED;
-    link->has_want = true;
-    notes_changed();
+    notes_want(link);
 }
 
 void links_start(void)

@@ -12,13 +12,14 @@
 #include "rpc/base/log.h"
 #include "rpc/runtime.h"
 
-static bool has_changed, is_ready_due;
-static uint64_t events_next_ms, counts_next_ms;
+/* What there may be to tell: looked for, link by link, only when it is due. */
+static bool is_ready_due, has_urgent, has_events, has_counts;
+static uint64_t events_next_ms, counts_next_ms, retry_ms;
 static struct timer timer;
 
 static void on_timer(struct timer *fired)
 {
-    has_changed = true; /* notes_write() comes in the same turn */
+    /* It only ends the wait: notes_write() comes in every turn. */
 }
 
 void notes_init(void)
@@ -28,12 +29,30 @@ void notes_init(void)
 
 void notes_ready(void)
 {
-    is_ready_due = has_changed = true;
+    is_ready_due = has_urgent = true;
 }
 
-void notes_changed(void)
+void notes_want(struct link *link)
 {
-    has_changed = true;
+    link->has_want = has_urgent = true;
+}
+
+void notes_broken(struct link *link)
+{
+    link->count_broken++;
+    has_events = true;
+}
+
+void notes_denied(struct link *link, uint32_t method)
+{
+    link->denied[method]++;
+    has_events = true;
+}
+
+void notes_called(struct link *link)
+{
+    link->count_calls++;
+    has_counts = true;
 }
 
 static bool tell(uint32_t kind, const struct link *link, uint32_t slot, uint32_t count, uint32_t method)
@@ -84,51 +103,36 @@ static bool tell_counts(void)
         struct link *link = &rt.links[i];
         if (!tell_count(NOTE_CALLS, link, &link->count_calls, 0))
             return false;
-        if (link->log_next_ms <= rt.now_ms)
-            server_log_left_out(link);
+        server_log_left_out(link);
     }
     return true;
 }
 
-static bool has_events(void)
-{
-    for (uint32_t i = 0; i < rt.contract->link_count; i++) {
-        if (rt.links[i].count_broken)
-            return true;
-        for (uint32_t j = 0; j <= rt.method_count; j++)
-            if (rt.links[i].denied[j])
-                return true;
-    }
-    return false;
-}
-
-static bool has_counts(void)
-{
-    for (uint32_t i = 0; i < rt.contract->link_count; i++)
-        if (rt.links[i].count_calls || rt.links[i].log_left_out)
-            return true;
-    return false;
-}
-
 void notes_write(void)
 {
-    if (!has_changed)
+    if (!has_urgent && !has_events && !has_counts)
         return;
-    has_changed = false;
-    bool is_told = tell_urgent();
-    if (is_told && rt.now_ms >= events_next_ms && has_events()) {
-        events_next_ms = rt.now_ms + NOTES_PAUSE_MS;
+    uint64_t now_ms = rt.now_ms;
+    if (now_ms < retry_ms)
+        return; /* the pipe was full a moment ago; the timer is set */
+    bool is_told = !has_urgent || tell_urgent();
+    has_urgent = !is_told;
+    if (is_told && has_events && now_ms >= events_next_ms) {
         is_told = tell_events();
+        has_events = !is_told;
+        events_next_ms = now_ms + NOTES_PAUSE_MS;
     }
-    if (is_told && rt.now_ms >= counts_next_ms && has_counts()) {
-        counts_next_ms = rt.now_ms + COUNTS_PAUSE_MS;
+    if (is_told && has_counts && now_ms >= counts_next_ms) {
         is_told = tell_counts();
+        has_counts = !is_told;
+        counts_next_ms = now_ms + COUNTS_PAUSE_MS;
     }
-    if (timer.place)
-        return; /* what is left comes with it */
-    if (!is_told || (rt.now_ms < events_next_ms && has_events()))
-        timer_set(&rt.timers, &timer, rt.now_ms + NOTES_PAUSE_MS);
-    else if (has_counts())
+    retry_ms = is_told ? 0 : now_ms + NOTES_PAUSE_MS;
+    if (!is_told)
+        timer_set(&rt.timers, &timer, retry_ms);
+    else if (has_events)
+        timer_set(&rt.timers, &timer, events_next_ms);
+    else if (has_counts && !timer.place)
         timer_set(&rt.timers, &timer, counts_next_ms);
 }
 

@@ -329,7 +329,10 @@ void workers_woken(void);
 /* ---- notes.c ---- */
 void notes_init(void);
 void notes_ready(void);
-void notes_changed(void); /* something of a link is to be told */
+void notes_want(struct link *link); /* the link's current slot is free */
+void notes_broken(struct link *link);
+void notes_denied(struct link *link, uint32_t method); /* place in rt.methods, or rt.method_count */
+void notes_called(struct link *link);
 void notes_write(void);
 void notes_got(const void *bytes, uint32_t length);
 

@@ -227,8 +227,7 @@ void server_log_left_out(struct link *link)
 static void deny(struct conn *conn, const struct frame *frame, const struct served_method *method)
 {
     struct link *link = conn->link;
-    link->denied[method ? (size_t)(method - rt.methods) : rt.method_count]++;
-    notes_changed();
+    notes_denied(link, method ? (uint32_t)(method - rt.methods) : rt.method_count);
     log_denied(link, method ? method->method->name : "a method that is not served here", frame->method);
     char text[FRAME_TEXT_BYTES_MAX + 1];
     (void)snprintf(text, sizeof text, "%s may not call %s", link->contract->peer,
@@ -261,8 +260,7 @@ static void begin_call(struct conn *conn, const struct frame *frame, const struc
 
 static void request_came(struct conn *conn, const struct frame *frame)
 {
-    conn->link->count_calls++;
-    notes_changed();
+    notes_called(conn->link);
     const struct served_method *method = find_method(frame->method);
     if (!contract_allows(conn->link->contract, frame->method))
         deny(conn, frame, method);

@@ -86,8 +86,10 @@ int task_wait(uint64_t until_ms, bool is_interruptible)
     struct task *task = task_self();
     assert(task); /* "blocks the fibre": there must be one */
     if (is_interruptible) {
-        if (task->is_cancelled)
+        if (task->is_cancelled) {
+            list_remove(&task->node); /* the caller has put it on a list of waiters */
             return -ECANCELED;
+        }
         if (task->end_ms < until_ms)
             until_ms = task->end_ms;
     }
