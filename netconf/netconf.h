@@ -61,8 +61,9 @@ int net_links_make(const struct net_link *links, size_t count, struct err *e);
 int net_link_counters(int netns_fd, const char *ifname, struct net_counters *ret_counters, struct err *e);
 
 /*
- * Removes what is left of one end of a link (interface, filter).  Nothing left is no error.  The kernel takes 25 to 40 ms
- * to remove an interface; where it went already with the peer's namespace (about 50 ms after the last holder) it is 0.1 ms.
+ * Removes what is left of one end of a link (interface, filter).  Nothing left is no error.  The kernel takes 25 to 40
+ * ms to remove an interface; where it went already with the peer's namespace (about 50 ms after the last holder) it is
+ * 0.1 ms.
  */
 int net_link_forget(int netns_fd, const char *ifname, struct err *e);
 
