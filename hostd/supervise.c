@@ -30,6 +30,7 @@
 
 #include "hostd/app.h"
 #include "rpc/base/clock.h"
+#include "rpc/base/hash.h"
 #include "rpc/base/own.h"
 
 #define READY_MS_MAX 10000u /* from the spawn to READY */
@@ -286,6 +287,28 @@ static void link_listening(struct app *app, uint32_t index, const struct init_me
     try_proceed(app, caller);
 }
 
+/* Name of a method of the callee by its number; "a method that it does not have" for any other. */
+static const char *method_name(const struct app *app, uint32_t service, uint32_t id)
+{
+    const struct manifest *manifest = app->plan->manifest;
+    const struct manifest_service *callee = app->plan->services[service].manifest;
+    for (uint32_t i = 0; i < callee->methods_count; i++) {
+        const char *name = manifest_methods(manifest)[callee->methods_first + i].name;
+        if (method_id(name) == id)
+            return name;
+    }
+    return "a method that it does not have";
+}
+
+/* One event per note of the callee's librpc, which gathers what was denied for a tenth of a second. */
+static void say_denied(const struct app *app, uint32_t link, const struct note_up *note)
+{
+    const struct plan_link *l = &app->plan->links[link];
+    say(app, "denied: '%s' called %s of '%s' (%u times); the link on line %u does not allow it",
+        SERVICE_NAME(app, l->from), method_name(app, l->to, note->method), SERVICE_NAME(app, l->to), note->count,
+        l->manifest->line);
+}
+
 static void counted(struct app *app, uint32_t index, const struct init_message *message)
 {
     const struct plan_service *service = &app->plan->services[index];
@@ -293,12 +316,25 @@ static void counted(struct app *app, uint32_t index, const struct init_message *
         return;
     const struct plan_end *end = &app->plan->service_links[service->link_first + message->link];
     struct wire *wire = &app->wires[end->link];
-    if (message->note.kind == NOTE_DENIED)
+    const struct plan_link *link = &app->plan->links[end->link];
+    switch (message->note.kind) {
+    case NOTE_DENIED:
         wire->denied_calls += message->note.count;
-    else if (message->note.kind == NOTE_BROKEN)
+        say_denied(app, end->link, &message->note);
+        return;
+    case NOTE_BROKEN:
         wire->broken += message->note.count;
-    else if (message->note.kind == NOTE_CALLS && end->direction == LINK_IN)
-        wire->calls += message->note.count; /* the callee's count; the caller's would be the same calls again */
+        say(app, "protocol broken by '%s' on the link from '%s' to '%s': connection closed (%u times)",
+            SERVICE_NAME(app, end->direction == LINK_IN ? link->from : link->to), SERVICE_NAME(app, link->from),
+            SERVICE_NAME(app, link->to), message->note.count);
+        return;
+    case NOTE_CALLS:
+        if (end->direction == LINK_IN) /* the callee's count; the caller's would be the same calls again */
+            wire->calls += message->note.count;
+        return;
+    default:
+        return;
+    }
 }
 
 static void handle_message(struct app *app, uint32_t index, const struct init_message *message)
