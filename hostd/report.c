@@ -34,13 +34,35 @@ static void put_char(struct out *out, char c)
         out->at[out->used++] = c;
 }
 
-/* Control characters become '?', tabs a space (so that the caret stays below its character). */
+/* Bytes of the character of UTF-8 that text begins with; 0 when it begins with none. */
+static size_t character_bytes(const unsigned char *text, size_t bytes)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000}; /* shorter forms of a character are forgeries */
+    size_t length = text[0] < 0x80 ? 1 : text[0] >> 5 == 6 ? 2 : text[0] >> 4 == 14 ? 3 : text[0] >> 3 == 30 ? 4 : 0;
+    if (length < 2 || length > bytes)
+        return length == 1;
+    uint32_t character = text[0] & (0xFFu >> (length + 1));
+    for (size_t i = 1; i < length; i++) {
+        if (text[i] >> 6 != 2)
+            return 0;
+        character = character << 6 | (text[i] & 0x3F);
+    }
+    /* U+0080 to U+009F are control characters too. */
+    return character < least[length] || character < 0xA0 || character > 0x10FFFF ? 0 : length;
+}
+
+/* Control characters and what is no UTF-8 become '?', tabs a space (so that the caret stays below its character). */
 static void put_clean(struct out *out, const char *text, size_t bytes)
 {
-    for (size_t i = 0; i < bytes; i++) {
+    for (size_t i = 0; i < bytes;) {
+        size_t length = character_bytes((const unsigned char *)text + i, bytes - i);
         unsigned char c = (unsigned char)text[i];
-        bool is_c1 = c >= 0x80 && c < 0xA0 && i > 0 && (unsigned char)text[i - 1] == 0xC2; /* U+0080 to U+009F */
-        put_char(out, c == '\t' ? ' ' : c < 0x20 || c == 0x7F || is_c1 ? '?' : text[i]);
+        if (length <= 1) {
+            put_char(out, c == '\t' ? ' ' : length == 0 || c < 0x20 || c == 0x7F ? '?' : text[i]);
+            i++;
+        }
+        for (; length > 1; length--)
+            put_char(out, text[i++]);
     }
 }
 

@@ -1,0 +1,371 @@
+/*
+ * test_filter.c - the compiled filters do what the tables say.
+ *
+ * A small interpreter runs the BPF for every system call number, with arguments of our choice: nothing is really
+ * called. Then a child installs each filter and tries a few calls in the kernel, so that the interpreter cannot be
+ * wrong alone.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/io_uring.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "hostd/filter.h"
+
+#define CALLS_END 470 /* behind the last number of 6.18 */
+#define X32_BIT 0x40000000u
+#define DENIED (SECCOMP_RET_ERRNO | EPERM)
+#define MISSING (SECCOMP_RET_ERRNO | ENOSYS)
+#define PTHREAD_FLAGS 0x3d0f00ull
+
+/* Runs a filter over one call.  Only the instructions that libseccomp makes. */
+static uint32_t run(const struct filter *filter, const struct seccomp_data *data)
+{
+    uint32_t a = 0;
+    for (uint32_t at = 0; at < filter->count; at++) {
+        const struct sock_filter *i = &filter->instructions[at];
+        bool is_true;
+        switch (i->code) {
+        case BPF_LD | BPF_W | BPF_ABS:
+            assert_true(i->k % 4 == 0 && i->k < sizeof *data);
+            memcpy(&a, (const char *)data + i->k, sizeof a);
+            continue;
+        case BPF_ALU | BPF_AND | BPF_K:
+            a &= i->k;
+            continue;
+        case BPF_JMP | BPF_JA:
+            at += i->k;
+            continue;
+        case BPF_RET | BPF_K:
+            return i->k;
+        case BPF_JMP | BPF_JEQ | BPF_K:
+            is_true = a == i->k;
+            break;
+        case BPF_JMP | BPF_JGE | BPF_K:
+            is_true = a >= i->k;
+            break;
+        case BPF_JMP | BPF_JGT | BPF_K:
+            is_true = a > i->k;
+            break;
+        default:
+            fail_msg("instruction %u has the unknown code 0x%x", at, i->code);
+            return 0;
+        }
+        at += is_true ? i->jt : i->jf;
+    }
+    fail_msg("the filter has no end");
+    return 0;
+}
+
+static uint32_t call(const struct filter *filter, int number, const uint64_t args[6])
+{
+    static const uint64_t none[6];
+    struct seccomp_data data = {
+        .nr = number, .arch = seccomp_arch_native() == SCMP_ARCH_X86_64 ? AUDIT_ARCH_X86_64 : AUDIT_ARCH_AARCH64};
+    memcpy(data.args, args ? args : none, sizeof data.args);
+    return run(filter, &data);
+}
+
+#define ALLOWED(filter, name, ...)                                                                                     \
+    assert_int_equal(call(filter, SCMP_SYS(name), (const uint64_t[6]){__VA_ARGS__}), SECCOMP_RET_ALLOW)
+#define REFUSED(filter, name, ...)                                                                                     \
+    assert_int_equal(call(filter, SCMP_SYS(name), (const uint64_t[6]){__VA_ARGS__}), DENIED)
+
+static void compile(enum plan_profile profile, struct filter *filter)
+{
+    struct err e = {0};
+    if (filter_service(profile, filter, &e) < 0)
+        fail_msg("%s", e.text);
+}
+
+/* Arguments with which a call of the tables is allowed; calls that are not here need none. */
+static const uint64_t *good_args(const char *name)
+{
+    static const struct {
+        const char *name;
+        uint64_t args[6];
+    } table[] = {
+        {"io_uring_register", {3, IORING_REGISTER_FILES_UPDATE}},
+        {"execveat", {5, 0, 0, 0, AT_EMPTY_PATH}},
+        {"fcntl", {3, F_SETLK}},
+        {"clone", {PTHREAD_FLAGS}},
+        {"socket", {AF_INET, SOCK_STREAM | SOCK_CLOEXEC}},
+        {"prctl", {PR_SET_PDEATHSIG, 0}},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (strcmp(table[i].name, name) == 0)
+            return table[i].args;
+    return NULL;
+}
+
+/* Every number: allowed exactly when the table names it, with arguments that the table wants. */
+static void compare_with_names(const struct filter *filter, const char *(*name_at)(size_t), size_t count_max)
+{
+    static const uint64_t set_flags[6] = {3, F_SETFL};
+    size_t allowed = 0, named = 0;
+    while (name_at(named))
+        named++;
+    assert_true(named <= count_max);
+    for (int number = 0; number < CALLS_END; number++) {
+        char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number);
+        bool is_named = false;
+        for (size_t i = 0; name && i < named; i++)
+            is_named |= strcmp(name_at(i), name) == 0;
+        const uint64_t *args = name ? good_args(name) : NULL;
+        if (is_named && strcmp(name, "fcntl") == 0 && name_at == filter_init_name)
+            args = set_flags;
+        uint32_t result = call(filter, number, args);
+        uint32_t expected = is_named ? SECCOMP_RET_ALLOW : number == SCMP_SYS(clone3) ? MISSING : DENIED;
+        if (result != expected)
+            fail_msg("%d (%s): 0x%x instead of 0x%x", number, name ? name : "?", result, expected);
+        allowed += result == SECCOMP_RET_ALLOW;
+        free(name);
+    }
+    assert_int_equal(allowed, named);
+}
+
+static const char *bare_name(size_t i)
+{
+    return filter_service_name(PROFILE_BARE, i);
+}
+static const char *files_name(size_t i)
+{
+    return filter_service_name(PROFILE_FILES, i);
+}
+static const char *data_name(size_t i)
+{
+    return filter_service_name(PROFILE_DATA, i);
+}
+
+static void every_number_is_as_the_table_says(void **state)
+{
+    struct filter filter;
+    struct err e;
+    compile(PROFILE_BARE, &filter);
+    compare_with_names(&filter, bare_name, 12);
+    compile(PROFILE_FILES, &filter);
+    compare_with_names(&filter, files_name, 20);
+    compile(PROFILE_DATA, &filter);
+    compare_with_names(&filter, data_name, 30);
+    assert_int_equal(filter_init(&filter, &e), 0);
+    compare_with_names(&filter, filter_init_name, 40);
+}
+
+static void bare_is_exactly_twelve_calls(void **state)
+{
+    static const char *const names[] = {
+        "io_uring_enter", "io_uring_register", "read",       "write",      "close",    "brk",
+        "mmap",           "mprotect",          "arch_prctl", "exit_group", "execveat", "getrandom"};
+    for (size_t i = 0; i < 12; i++) {
+        bool is_there = false;
+        for (size_t k = 0; bare_name(k); k++)
+            is_there |= strcmp(bare_name(k), names[i]) == 0;
+        assert_true(is_there);
+    }
+    assert_null(bare_name(12));
+}
+
+static void no_memory_becomes_executable(void **state)
+{
+    struct filter filter;
+    for (enum plan_profile profile = 0; profile < PROFILE_COUNT; profile++) {
+        compile(profile, &filter);
+        ALLOWED(&filter, mmap, 0, 4096, PROT_READ | PROT_WRITE);
+        ALLOWED(&filter, mprotect, 0, 4096, PROT_READ);
+        REFUSED(&filter, mmap, 0, 4096, PROT_READ | PROT_EXEC);
+        REFUSED(&filter, mprotect, 0, 4096, PROT_EXEC);
+        REFUSED(&filter, mprotect, 0, 4096, PROT_READ | 1ull << 32); /* the kernel would ignore the high bits */
+        REFUSED(&filter, memfd_create, 0);
+        REFUSED(&filter, pkey_mprotect, 0, 4096, PROT_READ);
+    }
+}
+
+static void no_ring_no_socket_no_program(void **state)
+{
+    struct filter filter;
+    for (enum plan_profile profile = 0; profile < PROFILE_COUNT; profile++) {
+        compile(profile, &filter);
+        for (uint64_t opcode = 0; opcode < 64; opcode++)
+            if (opcode != IORING_REGISTER_FILES_UPDATE)
+                REFUSED(&filter, io_uring_register, 3, opcode);
+        REFUSED(&filter, io_uring_register, 3, IORING_REGISTER_FILES_UPDATE | 1ull << 31);
+        REFUSED(&filter, io_uring_register, 3, IORING_REGISTER_FILES_UPDATE | 1ull << 32);
+        REFUSED(&filter, io_uring_setup, 8);
+        REFUSED(&filter, socket, AF_INET, SOCK_STREAM);
+        REFUSED(&filter, socketpair, AF_UNIX, SOCK_STREAM);
+        REFUSED(&filter, execve, 0);
+        REFUSED(&filter, execveat, 5, 0, 0, 0, 0);
+        REFUSED(&filter, execveat, 5, 0, 0, 0, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+        REFUSED(&filter, kill, 1, 9);
+        REFUSED(&filter, ptrace, 0);
+        REFUSED(&filter, fork, 0);
+        REFUSED(&filter, vfork, 0);
+    }
+}
+
+static void a_thread_is_the_only_child(void **state)
+{
+    struct filter filter;
+    compile(PROFILE_DATA, &filter);
+    ALLOWED(&filter, clone, PTHREAD_FLAGS);
+    assert_int_equal(call(&filter, SCMP_SYS(clone3), NULL), MISSING);
+    for (unsigned bit = 0; bit < 64; bit++)
+        REFUSED(&filter, clone, PTHREAD_FLAGS ^ 1ull << bit);
+    REFUSED(&filter, clone, CLONE_NEWUSER | 17);
+    REFUSED(&filter, unshare, CLONE_NEWUSER);
+    REFUSED(&filter, setns, 3);
+    compile(PROFILE_FILES, &filter);
+    REFUSED(&filter, clone, PTHREAD_FLAGS);
+}
+
+static void files_are_opened_for_reading_only(void **state)
+{
+    struct filter filter;
+    compile(PROFILE_FILES, &filter);
+    ALLOWED(&filter, openat, (uint64_t)AT_FDCWD, 0, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    REFUSED(&filter, openat, (uint64_t)AT_FDCWD, 0, O_WRONLY);
+    REFUSED(&filter, openat, (uint64_t)AT_FDCWD, 0, O_RDWR);
+    REFUSED(&filter, openat, (uint64_t)AT_FDCWD, 0, O_CREAT);
+    REFUSED(&filter, openat, (uint64_t)AT_FDCWD, 0, O_TMPFILE);
+    REFUSED(&filter, openat, (uint64_t)AT_FDCWD, 0, O_PATH);
+    REFUSED(&filter, openat, (uint64_t)AT_FDCWD, 0, O_RDONLY | 1ull << 40);
+    REFUSED(&filter, openat2, (uint64_t)AT_FDCWD, 0);
+    REFUSED(&filter, open, 0);
+    compile(PROFILE_DATA, &filter);
+    ALLOWED(&filter, openat, (uint64_t)AT_FDCWD, 0, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC);
+    REFUSED(&filter, openat, (uint64_t)AT_FDCWD, 0, O_RDWR | __O_TMPFILE);
+    ALLOWED(&filter, fcntl, 3, F_SETLK);
+    ALLOWED(&filter, fcntl, 3, F_GETLK);
+    REFUSED(&filter, fcntl, 3, F_SETOWN);
+    REFUSED(&filter, fcntl, 3, F_DUPFD);
+}
+
+static void init_makes_no_sockets_but_ipv4_streams(void **state)
+{
+    struct filter filter;
+    struct err e;
+    assert_int_equal(filter_init(&filter, &e), 0);
+    ALLOWED(&filter, socket, AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 6);
+    REFUSED(&filter, socket, AF_INET, SOCK_DGRAM);
+    REFUSED(&filter, socket, AF_INET, SOCK_RAW);
+    REFUSED(&filter, socket, AF_UNIX, SOCK_STREAM);
+    REFUSED(&filter, socket, AF_INET6, SOCK_STREAM);
+    REFUSED(&filter, socket, AF_NETLINK, SOCK_RAW);
+    REFUSED(&filter, socket, AF_PACKET, SOCK_RAW);
+    REFUSED(&filter, socket, AF_INET | 1ull << 32, SOCK_STREAM);
+    ALLOWED(&filter, prctl, PR_SET_PDEATHSIG, 0);
+    REFUSED(&filter, prctl, PR_SET_PDEATHSIG, 9);
+    REFUSED(&filter, prctl, PR_SET_DUMPABLE, 1);
+    REFUSED(&filter, execveat, 5, 0, 0, 0, AT_EMPTY_PATH);
+    REFUSED(&filter, openat, 0);
+    REFUSED(&filter, mount, 0);
+    REFUSED(&filter, setns, 0);
+    REFUSED(&filter, io_uring_setup, 0);
+}
+
+static void other_architectures_are_killed(void **state)
+{
+    struct filter filter;
+    struct err e;
+    for (int which = 0; which < PROFILE_COUNT + 2; which++) {
+        int r = which < PROFILE_COUNT    ? filter_service((enum plan_profile)which, &filter, &e)
+                : which == PROFILE_COUNT ? filter_init(&filter, &e)
+                                         : filter_parser(&filter, &e);
+        assert_int_equal(r, 0);
+        struct seccomp_data data = {.nr = 3, .arch = AUDIT_ARCH_I386};
+        assert_int_equal(run(&filter, &data), SECCOMP_RET_KILL_PROCESS);
+#if defined(__x86_64__)
+        data = (struct seccomp_data){.nr = (int)X32_BIT, .arch = AUDIT_ARCH_X86_64}; /* read, the x32 way */
+        assert_int_equal(run(&filter, &data), SECCOMP_RET_KILL_PROCESS);
+#endif
+    }
+}
+
+static void a_filter_is_the_same_every_time(void **state)
+{
+    static struct filter first, second;
+    compile(PROFILE_DATA, &first);
+    compile(PROFILE_DATA, &second);
+    assert_int_equal(first.count, second.count);
+    assert_memory_equal(first.instructions, second.instructions, first.count * sizeof first.instructions[0]);
+}
+
+/* In a child, under the real filter: raw calls only, then exit_group with the number of the first surprise. */
+static void try_in_kernel(const struct filter *filter, enum plan_profile profile)
+{
+    const struct sock_fprog program = {.len = (unsigned short)filter->count,
+                                       .filter = (struct sock_filter *)(uintptr_t)filter->instructions};
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        static const int harmless[] = {SYS_getpid,       SYS_getuid, SYS_uname,       SYS_socket,  SYS_io_uring_setup,
+                                       SYS_timer_create, SYS_ioctl,  SYS_bpf,         SYS_unshare, SYS_setns,
+                                       SYS_execve,       SYS_ptrace, SYS_userfaultfd, SYS_keyctl,  SYS_memfd_create};
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+            syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
+            _exit(100);
+        int surprise = 0;
+        for (size_t i = 0; !surprise && i < sizeof harmless / sizeof harmless[0]; i++)
+            if (syscall(harmless[i], -1, -1, -1, -1, -1) != -1 || errno != EPERM)
+                surprise = (int)i + 1;
+        if (!surprise && (syscall(SYS_clone3, 0, 0) != -1 || errno != ENOSYS))
+            surprise = 101;
+        if (!surprise &&
+            (syscall(SYS_mmap, 0, 4096, PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != -1 || errno != EPERM))
+            surprise = 102;
+        if (!surprise && syscall(SYS_write, 1, "", 0) != 0)
+            surprise = 103;
+        if (!surprise && profile == PROFILE_FILES && syscall(SYS_openat, AT_FDCWD, "/", O_RDONLY | O_DIRECTORY) < 0)
+            surprise = 104;
+        syscall(SYS_exit_group, surprise);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void the_kernel_agrees(void **state)
+{
+    struct filter filter;
+    for (enum plan_profile profile = 0; profile < PROFILE_COUNT; profile++) {
+        compile(profile, &filter);
+        try_in_kernel(&filter, profile);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_number_is_as_the_table_says),
+        cmocka_unit_test(bare_is_exactly_twelve_calls),
+        cmocka_unit_test(no_memory_becomes_executable),
+        cmocka_unit_test(no_ring_no_socket_no_program),
+        cmocka_unit_test(a_thread_is_the_only_child),
+        cmocka_unit_test(files_are_opened_for_reading_only),
+        cmocka_unit_test(init_makes_no_sockets_but_ipv4_streams),
+        cmocka_unit_test(other_architectures_are_killed),
+        cmocka_unit_test(a_filter_is_the_same_every_time),
+        cmocka_unit_test(the_kernel_agrees),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
