@@ -141,17 +141,20 @@ static int start(struct err *e)
     return 0;
 }
 
-/* Echoes lines of bytes until the end; "slow" is not answered but waited on, "big" is answered with a megabyte. */
+/* Echoes bytes until the end; "big" is answered with a megabyte; the first silence of 500 ms with "late", the second
+ * ends it. */
 static void stream(const char *ingress, struct rpc_stream *s)
 {
     char buffer[4096];
+    bool was_late = false;
     for (;;) {
-        long got = rpc_stream_read(s, buffer, sizeof buffer, 1000);
-        if (got <= 0) {
-            if (got < 0)
-                (void)rpc_stream_write(s, "late", 4, 100);
-            return;
+        long got = rpc_stream_read(s, buffer, sizeof buffer, 500);
+        if (got == -ETIMEDOUT && !was_late && rpc_stream_write(s, "late", 4, 100) == 0) {
+            was_late = true;
+            continue;
         }
+        if (got <= 0)
+            return;
         if (got >= 4 && memcmp(buffer, "big\n", 4) == 0) {
             char *bytes = rpc_alloc(1u << 20);
             if (!bytes || rpc_stream_write(s, bytes, 1u << 20, 500) < 0)
