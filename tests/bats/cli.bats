@@ -127,7 +127,7 @@ assert_caret() { assert_output --regexp '(^|'$'\n'') *[0-9 |]*\^'; }
             return 1
         }
     done <<'CASES'
-11|$a [[link]]\nfrom = "dynamic"\nto = "echo"\nallow = ["Echo.Say"]\n|
+14|$a [[link]]\nfrom = "dynamic"\nto = "echo"\nallow = ["Echo.Say"]\n|
 [0-9]+|s/^to = "echo"/to = "dynamic"/
 8|s/^exec = "echo"/exec = "no-such-binary"/
 8|s/^exec = "echo"/exec = 5/

@@ -14,7 +14,8 @@ HOSTD=$BUILD/bin/hostd
 TOOLS=$BUILD/test-bin
 ZOOBAR=$ROOT/apps/zoobar/zoobar.toml
 SUITE=$(basename "$BATS_TEST_FILENAME" .bats)
-APP=test-$SUITE
+# Of this run alone: two runs at once do not meet.
+APP=test-$SUITE-$(basename "$BATS_RUN_TMPDIR" | tail -c 7 | tr '[:upper:]' '[:lower:]')
 STATE=$BATS_FILE_TMPDIR/state
 LOG=$BATS_FILE_TMPDIR/hostd.log
 export ROOT BUILD HOSTD TOOLS ZOOBAR APP STATE LOG
@@ -76,7 +77,7 @@ app_start() {
     Z=$URL/zoobar/index.cgi
     export PORT HOSTD_PID URL Z
     started() { all_ready || gone "$HOSTD_PID"; }
-    if ! wait_until 30 started || ! all_ready; then
+    if ! wait_until 30 started || gone "$HOSTD_PID"; then
         echo "the application is not up:" >&2
         cat "$LOG" >&2
         return 1

@@ -159,7 +159,7 @@ matrix() {
         while read -r command; do
             # shellcheck disable=SC2086 # words
             run in_service "$name" $command
-            [ "$status" != 0 ] && [[ $output == *"Operation not permitted"* ]] || {
+            [ "$status" != 0 ] && [[ $output == *"not permitted"* || $output == *"permission denied"* ]] || {
                 echo "$name: $command: status $status: $output"
                 return 1
             }
@@ -171,7 +171,7 @@ ip link delete $interface
 ip link add dummy0 type dummy
 ip addr add 10.99.99.1/24 dev $interface
 ip route add default dev $interface
-ip neigh flush dev $interface
+ip neigh replace 10.0.0.200 lladdr 02:00:00:00:00:01 dev $interface nud permanent
 nft flush ruleset
 nft add table inet mine
 sysctl -w net.ipv4.ip_forward=1
