@@ -5,13 +5,9 @@
 #include <setjmp.h>
 #include <stdalign.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 
-#include "rpc/base/clock.h"
-
 #define LEVELS_MAX 8192u /* of the tree: more than the tags that a text of MARKUP_BYTES_MAX can open, clones apart */
-#define CLOCK_ALLOCATIONS 128u
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
 /*
@@ -75,8 +71,6 @@ static const struct rule rules[GUMBO_TAG_LAST + 1] = {
 /* One at a time: nothing here blocks the fibre, and there is one thread.  Pages of it are used only when touched. */
 static struct {
     jmp_buf exhausted; /* gumbo cannot cope with an allocation that fails */
-    uint64_t until_ns;
-    unsigned count;    /* of allocations */
     size_t used, last; /* last: where the newest block begins */
     alignas(16) unsigned char bytes[MARKUP_SCRATCH_BYTES];
 } scratch;
@@ -97,10 +91,7 @@ static struct {
 
 static void *scratch_alloc(void *userdata, size_t bytes)
 {
-    /* Looking at the clock once in a while is enough: what takes long, such as a tag of thousands of attributes, asks
-     * for memory all the time. */
-    bool is_late = ++scratch.count % CLOCK_ALLOCATIONS == 0 && clock_ns() > scratch.until_ns;
-    if (is_late || bytes > sizeof scratch.bytes - scratch.used)
+    if (bytes > sizeof scratch.bytes - scratch.used)
         longjmp(scratch.exhausted, 1);
     scratch.last = scratch.used;
     size_t end = (scratch.used + (bytes ? bytes : 1) + 15) / 16 * 16;
@@ -248,8 +239,6 @@ static bool put_markup(const char *text, size_t bytes)
     options.fragment_context = GUMBO_TAG_DIV; /* where the page puts it */
     scratch.used = 0;
     scratch.last = 0;
-    scratch.count = 0;
-    scratch.until_ns = clock_ns() + MARKUP_PARSE_MS_MAX * 1000000u;
     if (setjmp(scratch.exhausted))
         return false;
     const GumboOutput *output = gumbo_parse_with_options(&options, text, bytes);
@@ -272,10 +261,19 @@ static char *html_copy(ProtobufCAllocator *allocator)
     return copy;
 }
 
+/* Bytes that begin a character: what gumbo's time depends on is made of these. */
+static size_t count_characters(const char *text, size_t bytes)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < bytes; i++)
+        count += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return count;
+}
+
 char *markup_render(const char *text, size_t bytes, ProtobufCAllocator *allocator)
 {
     html_clear();
-    if (bytes > MARKUP_BYTES_MAX || !put_markup(text, bytes))
+    if (bytes > MARKUP_BYTES_MAX || count_characters(text, bytes) > MARKUP_CHARACTERS_MAX || !put_markup(text, bytes))
         return markup_plain(text, bytes, allocator);
     return html_copy(allocator);
 }
