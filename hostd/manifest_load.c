@@ -85,7 +85,7 @@ struct source {
     char bin_dir[PATH_MAX]; /* where our programs lie */
 };
 
-static int fail(char report[MANIFEST_REPORT_BYTES], const char *name, int code, const char *what)
+static int report_failure(char report[MANIFEST_REPORT_BYTES], const char *name, int code, const char *what)
 {
     (void)snprintf(report, MANIFEST_REPORT_BYTES, "hostd: %s: %s: %s\n", name, what, strerror(-code));
     return code;
@@ -220,7 +220,8 @@ static _Noreturn void run_child(const struct source *source, int socket_fd, cons
     } else {
         work(source, &own_socket_fd, answer);
     }
-    _exit(0);
+    for (;;) /* raw: what sanitizers do before _exit() is refused here */
+        (void)syscall(SYS_exit_group, 0);
 }
 
 /* ---- the parent ---- */
@@ -330,12 +331,12 @@ static int run_parser(const struct source *source, child_work *work, uint32_t ti
         return e.code;
     }
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
-        return fail(report, source->name, -errno, "socket for the parser");
+        return report_failure(report, source->name, -errno, "socket for the parser");
     FD_AUTO int own_fd = sockets[0];
     FD_AUTO int child_fd = sockets[1];
     pid_t pid = fork();
     if (pid < 0)
-        return fail(report, source->name, -errno, "fork for the parser");
+        return report_failure(report, source->name, -errno, "fork for the parser");
     if (pid == 0)
         run_child(source, child_fd, &filter, work, answer);
     fd_close(&child_fd); /* else its end would not show */
@@ -347,21 +348,21 @@ static int run_parser(const struct source *source, child_work *work, uint32_t ti
     int wait_status = 0;
     while (waitpid(pid, &wait_status, 0) < 0)
         if (errno != EINTR)
-            return fail(report, source->name, -errno, "waiting for the parser");
+            return report_failure(report, source->name, -errno, "waiting for the parser");
     if (r == -ETIMEDOUT) {
         (void)snprintf(report, MANIFEST_REPORT_BYTES, "hostd: %s: the parser did not come to an end in %u ms\n",
                        source->name, time_ms);
         return r;
     }
     if (r < 0)
-        return fail(report, source->name, r, "the parser asks for nonsense");
+        return report_failure(report, source->name, r, "the parser asks for nonsense");
     if (WIFSIGNALED(wait_status)) {
         (void)snprintf(report, MANIFEST_REPORT_BYTES, "hostd: %s: the parser crashed (signal %d, %s)\n", source->name,
                        WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));
         return -EIO;
     }
     if (!WIFEXITED(wait_status) || WEXITSTATUS(wait_status) != 0)
-        return fail(report, source->name, -EIO, "the parser failed");
+        return report_failure(report, source->name, -EIO, "the parser failed");
     return 0;
 }
 
@@ -384,10 +385,10 @@ static int take_answer(const struct source *source, const struct answer *answer,
     }
     uint32_t bytes = answer->block_bytes;
     if (bytes < sizeof(struct manifest) || bytes > sizeof answer->block)
-        return fail(report, source->name, -EPROTO, "the parser's answer");
+        return report_failure(report, source->name, -EPROTO, "the parser's answer");
     FREE_AUTO struct manifest *manifest = malloc(bytes);
     if (!manifest)
-        return fail(report, source->name, -ENOMEM, "the parsed list");
+        return report_failure(report, source->name, -ENOMEM, "the parsed list");
     memcpy(manifest, answer->block, bytes);
     struct err e;
     if (manifest_verify(manifest, bytes, &e) < 0) {
@@ -436,19 +437,19 @@ static int read_source(const char *path, struct source *source, char report[MANI
     struct stat status;
     FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &status) < 0)
-        return fail(report, path, -errno, "cannot be read");
+        return report_failure(report, path, -errno, "cannot be read");
     if (!S_ISREG(status.st_mode))
-        return fail(report, path, S_ISDIR(status.st_mode) ? -EISDIR : -EACCES, "is no file");
+        return report_failure(report, path, S_ISDIR(status.st_mode) ? -EISDIR : -EACCES, "is no file");
     if (status.st_size > (off_t)MANIFEST_BYTES_MAX)
-        return fail(report, path, -EFBIG, "is no list of services");
+        return report_failure(report, path, -EFBIG, "is no list of services");
     source->name = path;
     source->text = malloc((size_t)status.st_size + 1);
     if (!source->text)
-        return fail(report, path, -ENOMEM, "cannot be read");
+        return report_failure(report, path, -ENOMEM, "cannot be read");
     while (source->bytes < (size_t)status.st_size) { /* what grows meanwhile is left for the next time */
         ssize_t got = read(fd, source->text + source->bytes, (size_t)status.st_size - source->bytes);
         if (got < 0 && errno != EINTR)
-            return fail(report, path, -errno, "cannot be read");
+            return report_failure(report, path, -errno, "cannot be read");
         if (got == 0)
             break;
         if (got > 0)
@@ -456,9 +457,9 @@ static int read_source(const char *path, struct source *source, char report[MANI
     }
     int r = find_dir(path, source->dir);
     if (r < 0)
-        return fail(report, path, r, "its folder");
+        return report_failure(report, path, r, "its folder");
     r = find_bin_dir(source->bin_dir);
-    return r < 0 ? fail(report, path, r, "the folder of hostd's programs") : 0;
+    return r < 0 ? report_failure(report, path, r, "the folder of hostd's programs") : 0;
 }
 
 int manifest_load(const char *path, struct manifest **ret_manifest, char report[MANIFEST_REPORT_BYTES])
@@ -470,7 +471,7 @@ int manifest_load(const char *path, struct manifest **ret_manifest, char report[
     if (r == 0) {
         answer = mmap(NULL, sizeof *answer, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         if (answer == MAP_FAILED)
-            r = fail(report, path, -errno, "memory for the parser");
+            r = report_failure(report, path, -errno, "memory for the parser");
     }
     if (r == 0)
         r = run_parser(&source, parse_list, MANIFEST_PARSE_MS_MAX, answer, report);

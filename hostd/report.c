@@ -60,8 +60,9 @@ static void put_clean(struct out *out, const char *text, size_t bytes)
         if (length <= 1) {
             put_char(out, c == '\t' ? ' ' : length == 0 || c < 0x20 || c == 0x7F ? '?' : text[i]);
             i++;
+            continue;
         }
-        for (; length > 1; length--)
+        for (; length > 0; length--)
             put_char(out, text[i++]);
     }
 }
