@@ -168,22 +168,20 @@ database() {
 
 # ---- what the machine holds ----
 
-# Everything that a start makes, one line each: a stopped application leaves the same as was there before.
+# Everything that a start makes, one line each: a stopped application leaves the same as was there before.  Control
+# groups and run files are looked for by the application's name, so that another one that runs beside does not count.
 machine_state() {
-    local pid exe
-    for pid in /proc/[0-9]*; do
-        exe=$(readlink "$pid/exe" 2>/dev/null) || continue
-        case $exe in "$BUILD"/bin/* | "$BUILD"/test-bin/rpcprobe*) echo "process ${pid#/proc/} $exe" ;; esac
-        case $(cat "$pid/comm" 2>/dev/null) in hostd | initsvc) echo "process ${pid#/proc/} by name" ;; esac
-    done | sort -u
-    for pid in /proc/[0-9]*; do readlink "$pid/ns/net"; done 2>/dev/null | sort -u | sed 's/^/namespace /'
+    find /proc -maxdepth 2 -path '/proc/[0-9]*/exe' -printf '%l %h\n' 2>/dev/null |
+        grep -E "^$BUILD/(bin/|test-bin/rpcprobe)" | sed 's/^/process /' | sort
     ip -o link show | awk '{print "link " $2}' | sort
     awk '{print "mount " $5}' /proc/self/mountinfo | sort
-    find /sys/fs/cgroup -type d -name '*hostd*' 2>/dev/null | sed 's/^/cgroup /' | sort
     find /sys/fs/cgroup -type d -name "*$APP*" 2>/dev/null | sed 's/^/cgroup /' | sort
     nft list tables 2>/dev/null | sed 's/^/filter /' | sort
-    find /run/hostd -mindepth 1 -maxdepth 1 2>/dev/null | sed 's/^/run /' | sort
+    find /run/hostd -mindepth 1 -maxdepth 1 -name "*$APP*" 2>/dev/null | sed 's/^/run /' | sort
 }
+
+# How many network namespaces the kernel holds, those too that no process is in: what a leaked descriptor keeps alive.
+namespaces_alive() { awk '$1 == "net_namespace" {print $2}' /proc/slabinfo; }
 
 # nothing_left FILE: the machine is as machine_state wrote it to FILE; the kernel may take a moment for wires.
 nothing_left() {

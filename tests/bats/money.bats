@@ -78,6 +78,7 @@ killed_in_the_middle() {
     acknowledged >"$BATS_TEST_TMPDIR/acknowledged"
     logged "$1" "$2" >"$BATS_TEST_TMPDIR/logged"
     echo "$(wc -l <"$BATS_TEST_TMPDIR/acknowledged") acknowledged, $(wc -l <"$BATS_TEST_TMPDIR/logged") in the log"
+
     # It was in the middle: some got through before, some after.
     [ -s "$BATS_TEST_TMPDIR/acknowledged" ]
     assert_equal "lost: $(comm -23 <(sort "$BATS_TEST_TMPDIR/acknowledged") <(sort "$BATS_TEST_TMPDIR/logged"))" "lost: "
