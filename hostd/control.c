@@ -76,6 +76,12 @@ static json_t *link_json(const struct app *app, const struct plan_end *end)
     return object;
 }
 
+/* null while there is none: 0 would mean the asker's own process group to kill(2). */
+static json_t *pid_json(pid_t pid)
+{
+    return pid > 0 ? json_integer(pid) : json_null();
+}
+
 static json_t *service_json(const struct app *app, uint32_t index)
 {
     const struct plan_service *service = &app->plan->services[index];
@@ -83,14 +89,20 @@ static json_t *service_json(const struct app *app, uint32_t index)
     json_t *links = json_array();
     for (uint32_t i = 0; i < service->link_count; i++)
         (void)json_array_append_new(links, link_json(app, &app->plan->service_links[service->link_first + i]));
+    static const struct {
+        uint32_t bit;
+        const char *name;
+    } protections[] = {
+        {MISSING_LANDLOCK, "landlock"}, {MISSING_MEMORY, "memory"}, {MISSING_PIDS, "pids"}, {MISSING_CPU, "cpu"}};
     json_t *accepted = json_array();
-    if (service->manifest->accept_missing & MISSING_LANDLOCK)
-        (void)json_array_append_new(accepted, json_string("landlock"));
+    for (size_t i = 0; i < ARRAY_COUNT(protections); i++)
+        if (service->manifest->accept_missing & protections[i].bit)
+            (void)json_array_append_new(accepted, json_string(protections[i].name));
     uint64_t up_ms =
         instance->ready_at_ms && instance->state == INSTANCE_READY ? clock_ms() - instance->ready_at_ms : 0;
-    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:f, s:o, s:o, s:o}", "app", app->name, "name",
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:i, s:f, s:o, s:o, s:o}", "app", app->name, "name",
                      service->manifest->name, "state", instance_state_name(instance->state), "init_pid",
-                     (int)instance->init_pid, "service_pid", (int)instance->service_pid, "generation",
+                     pid_json(instance->init_pid), "service_pid", pid_json(instance->service_pid), "generation",
                      (int)instance->generation, "uptime_s", (double)up_ms / 1000.0, "accept_missing", accepted,
                      "namespaces", namespaces_of(instance->init_pid), "links", links);
 }

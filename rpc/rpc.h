@@ -131,7 +131,8 @@ struct rpc_worker_ops {
     /*
      * A worker takes all jobs that wait as one batch: begin, each job, end.  Jobs of a batch are answered only after
      * end(): a database opens a transaction in begin and commits in end, and concurrent calls share one commit.
-     * begin and end may be NULL.  A negative errno of begin or end becomes the result of every job of the batch.
+     * begin and end may be NULL; without both, each job is answered as soon as it is done.  A negative errno of begin
+     * or end becomes the result of every job of the batch.
      */
     int (*begin)(void *context);
     int (*end)(void *context);

@@ -93,8 +93,18 @@ static void *run_worker(void *arg)
     struct rpc_worker *worker = arg;
     for (;;) {
         struct job *batch = take_batch(worker);
-        run_batch(worker, batch);
-        hand_back(batch);
+        if (worker->ops.begin || worker->ops.end) {
+            run_batch(worker, batch);
+            hand_back(batch);
+            continue;
+        }
+        while (batch) { /* nothing binds them together: each is answered when it is done */
+            struct job *job = batch;
+            batch = job->next; /* before it is handed back: then it is its fibre's again */
+            job->next = NULL;
+            job->result = job->run(worker->context, job->arg);
+            hand_back(job);
+        }
     }
     return NULL;
 }
