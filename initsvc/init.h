@@ -39,6 +39,7 @@ struct logs {
     size_t used;
     uint64_t refilled_ms; /* lines_left is a bucket: LOG_LINES_PER_S drip in, LOG_LINES_BURST fit */
     uint32_t lines_left, dropped;
+    uint64_t told_ms; /* when dropped lines were last told */
 };
 
 struct init {

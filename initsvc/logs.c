@@ -16,6 +16,8 @@
 #include "initsvc/init.h"
 #include "rpc/base/clock.h"
 
+#define DROPPED_PAUSE_MS 1000u /* between two lines of ours: a long flood is not to be one of them as well */
+
 void logs_open(struct logs *logs, int fd_a, int fd_b, uint64_t bytes_max)
 {
     *logs = (struct logs){
@@ -55,6 +57,7 @@ static void tell_dropped(struct logs *logs)
     int bytes = snprintf(text, sizeof text, "%u lines dropped: more than %u a second", logs->dropped, LOG_LINES_PER_S);
     append(logs, '!', text, (size_t)bytes);
     logs->dropped = 0;
+    logs->told_ms = clock_ms();
 }
 
 static void write_line(struct logs *logs)
@@ -72,7 +75,7 @@ static void write_line(struct logs *logs)
         logs->dropped++;
         return;
     }
-    if (logs->dropped > 0)
+    if (logs->dropped > 0 && now - logs->told_ms >= DROPPED_PAUSE_MS)
         tell_dropped(logs);
     logs->lines_left--;
     append(logs, ' ', logs->line, bytes);

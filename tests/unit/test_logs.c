@@ -111,12 +111,43 @@ static void files_stay_bounded_and_keep_the_last_lines(void **state)
     close_two(&logs);
 }
 
+static void a_flood_is_capped_and_said(void **state)
+{
+    (void)state;
+    struct logs logs;
+    static char text[1 << 20];
+    open_two(&logs, 1 << 20);
+    for (int i = 0; i < (int)LOG_LINES_BURST * 3; i++)
+        logs_write(&logs, "0123456789.000!forged\n", 22);
+    logs_flush(&logs);
+    (void)content(logs.fd[0], text, sizeof text);
+    size_t kept = 0, told = 0;
+    unsigned dropped = 0;
+    for (char *line = text; *line; line = strchr(line, '\n') + 1) {
+        char mark = 0;
+        unsigned number = 0;
+        assert_int_equal(sscanf(line, "%*d.%*3d%c%u", &mark, &number), 2);
+        if (mark == '!') {
+            told++;
+            dropped += number;
+        } else {
+            assert_int_equal(mark, ' ');
+            kept++;
+        }
+    }
+    assert_true(kept >= LOG_LINES_BURST && kept < LOG_LINES_BURST * 2);
+    assert_int_equal(kept + dropped, LOG_LINES_BURST * 3); /* none is missing without a word */
+    assert_true(told >= 1 && told < 20);
+    close_two(&logs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_are_stamped_and_whole),
         cmocka_unit_test(a_long_line_is_cut_not_grown),
         cmocka_unit_test(files_stay_bounded_and_keep_the_last_lines),
+        cmocka_unit_test(a_flood_is_capped_and_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
