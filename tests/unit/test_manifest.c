@@ -238,6 +238,10 @@ static void syntax_gives_one_error(void **state)
     assert_int_equal(line_count(report, "app.toml:"), 1);
     assert_non_null(strstr(report, "app.toml:3:"));
     assert_non_null(strstr(report, "syntax error"));
+    assert_int_equal(fixture_parse(APP "[+service.bank]\n", &manifest, report), -EINVAL); /* the library's assertion */
+    assert_non_null(strstr(report, "app.toml:3:2: syntax error"));
+    assert_int_equal(fixture_parse(APP "\xef\xb0\x80 = 1\n", &manifest, report), -EINVAL); /* U+FC00: its unreachable */
+    assert_non_null(strstr(report, "app.toml:3:1: syntax error"));
     assert_int_equal(fixture_parse(APP BANK BANK, &manifest, report), -EINVAL);
     assert_non_null(strstr(report, "app.toml:5:"));
     assert_int_equal(
