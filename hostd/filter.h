@@ -23,7 +23,7 @@
 #include "hostd/plan.h"
 #include "rpc/base/err.h"
 
-#define FILTER_MAX 512u /* instructions; the largest table makes about 150 */
+#define FILTER_MAX 512u /* instructions; the largest table makes 76 */
 
 struct filter {
     struct sock_filter instructions[FILTER_MAX];
