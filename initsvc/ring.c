@@ -96,14 +96,25 @@ int ring_enable(int ring_fd, struct err *e)
     return result < 0 ? err_sys(e, result, "enable the ring") : 0;
 }
 
+/* Restricted like the service's: seccomp cannot look into a ring, and without this one PID 1 could make any socket. */
+static int restrict_sender(struct io_uring *sender, struct err *e)
+{
+    struct io_uring_restriction list[] = {
+        {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_MSG_RING},
+        {.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_FILES_UPDATE},
+    };
+    int result = io_uring_register((unsigned)sender->ring_fd, IORING_REGISTER_RESTRICTIONS, list, ARRAY_COUNT(list));
+    return result < 0 ? err_sys(e, result, "restrict PID 1's ring") : ring_enable(sender->ring_fd, e);
+}
+
 int sender_make(struct io_uring *sender, struct err *e)
 {
-    int result = io_uring_queue_init(SENDER_ENTRIES, sender, 0);
+    int result = io_uring_queue_init(SENDER_ENTRIES, sender, IORING_SETUP_R_DISABLED);
     if (result < 0)
         return err_sys(e, result, "io_uring_setup for PID 1");
     int none = -1;
     result = io_uring_register_files(sender, &none, 1);
-    return result < 0 ? err_sys(e, result, "register a slot for PID 1") : 0;
+    return result < 0 ? err_sys(e, result, "register a slot for PID 1") : restrict_sender(sender, e);
 }
 
 int sender_send(struct io_uring *sender, int ring_fd, int fd, uint32_t slot, uint64_t user_data, struct err *e)
