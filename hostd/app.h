@@ -118,7 +118,7 @@ const char *instance_state_name(enum instance_state state);
 /* Makes the run directory and takes its lock; -EBUSY when the application runs; what a dead hostd left is ended first.
  */
 int rundir_open(struct app *app, struct err *e);
-/* The host ids of this application: none that another one uses. */
+/* The host ids of this application: none that another one uses.  After rundir_open(). */
 int rundir_claim_ids(const char *app_name, uint32_t *ret_uid_base, struct err *e);
 int rundir_open_logs(struct app *app, uint32_t service, struct err *e);
 /* Writes down who runs, for a hostd that comes after a crash of this one. */

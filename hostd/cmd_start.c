@@ -141,7 +141,21 @@ static int open_tail(struct app *app, struct err *e)
                         e);
 }
 
-static int open_app(struct app *app, const struct options *options, struct err *e)
+/* The lock first: what follows is made, and on failure removed, by its holder alone. */
+static int open_place(struct app *app, const struct options *options, struct err *e)
+{
+    char path[PATH_MAX];
+    if (options->state_dir && !realpath(options->state_dir, path) && errno != ENOENT)
+        return err_sys(e, -errno, "state directory %s", options->state_dir);
+    int written = options->state_dir ? snprintf(app->state_dir, sizeof app->state_dir, "%s", options->state_dir)
+                                     : snprintf(app->state_dir, sizeof app->state_dir, "%s/%s", STATE_ROOT, app->name);
+    if (written >= (int)sizeof app->state_dir)
+        return err_set(e, -ENAMETOOLONG, "path of the state directory is over %zu bytes", sizeof app->state_dir - 1);
+    cgroup_detect(&app->cgroups);
+    return rundir_open(app, e);
+}
+
+static int open_programs(struct app *app, struct err *e)
 {
     char path[PATH_MAX];
     ssize_t bytes = readlink("/proc/self/exe", path, sizeof path - sizeof "initsvc");
@@ -155,14 +169,14 @@ static int open_app(struct app *app, const struct options *options, struct err *
     app->hostd_pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
     if (app->hostd_pidfd < 0)
         return err_sys(e, -errno, "pidfd_open");
+    int result = filter_init(&app->init_filter, e);
+    for (int profile = 0; result == 0 && profile < PROFILE_COUNT; profile++)
+        result = filter_service((enum plan_profile)profile, &app->service_filters[profile], e);
+    return result;
+}
 
-    if (options->state_dir && !realpath(options->state_dir, path) && errno != ENOENT)
-        return err_sys(e, -errno, "state directory %s", options->state_dir);
-    int written = options->state_dir ? snprintf(app->state_dir, sizeof app->state_dir, "%s", options->state_dir)
-                                     : snprintf(app->state_dir, sizeof app->state_dir, "%s/%s", STATE_ROOT, app->name);
-    if (written >= (int)sizeof app->state_dir)
-        return err_set(e, -ENAMETOOLONG, "path of the state directory is over %zu bytes", sizeof app->state_dir - 1);
-
+static int make_tables(struct app *app, struct err *e)
+{
     size_t services = app->plan->service_count;
     app->instances = calloc(services, sizeof *app->instances);
     app->wires = calloc(app->plan->link_count + 1, sizeof *app->wires);
@@ -175,14 +189,21 @@ static int open_app(struct app *app, const struct options *options, struct err *
         app->wires[i].number = UINT32_MAX;
     for (uint32_t i = 0; i < app->plan->manifest->ingress_count; i++)
         app->ingress_fds[i] = -1;
+    return 0;
+}
 
-    int result = filter_init(&app->init_filter, e);
-    for (int profile = 0; result == 0 && profile < PROFILE_COUNT; profile++)
-        result = filter_service((enum plan_profile)profile, &app->service_filters[profile], e);
-    if (result < 0)
-        return result;
-    cgroup_detect(&app->cgroups);
-    result = rundir_open(app, e);
+static int open_app(struct app *app, const struct manifest *manifest, const struct options *options, struct err *e)
+{
+    uint32_t uid_base = 0;
+    int result = open_place(app, options, e);
+    if (result == 0)
+        result = rundir_claim_ids(app->name, &uid_base, e);
+    if (result == 0)
+        result = plan_make(manifest, uid_base, &app->plan, e);
+    if (result == 0)
+        result = make_tables(app, e);
+    if (result == 0)
+        result = open_programs(app, e);
     if (result == 0)
         result = control_open(app, e);
     if (result == 0)
@@ -194,9 +215,7 @@ static int open_app(struct app *app, const struct options *options, struct err *
 
 static void close_app(struct app *app)
 {
-    for (size_t i = 0; app->lock_fd >= 0 && i < app->plan->service_count; i++) {
-        if (!app->instances)
-            break;
+    for (size_t i = 0; app->instances && i < app->plan->service_count; i++) {
         /* A group that was just emptied may count its last task for a moment longer. */
         for (int tries = 0; tries < 200 && cgroup_remove(&app->cgroups, app->name, SERVICE_NAME(app, i)) == -EBUSY;
              tries++)
@@ -216,6 +235,7 @@ static void close_app(struct app *app)
     free(app->instances);
     free(app->wires);
     free(app->ingress_fds);
+    plan_free(app->plan);
 }
 
 static void announce(const struct app *app)
@@ -277,10 +297,10 @@ static void leave_terminal(struct app *app)
     app->is_quiet = true;
 }
 
-static int run(struct app *app, const struct options *options, int *report_fd)
+static int run(struct app *app, const struct manifest *manifest, const struct options *options, int *report_fd)
 {
     struct err e = {0};
-    int result = open_app(app, options, &e);
+    int result = open_app(app, manifest, options, &e);
     if (result == 0)
         result = supervise_start(app, &e);
     if (result < 0) {
@@ -334,28 +354,16 @@ int cmd_start(int argc, char **argv)
                       .control_fd = -1,
                       .lock_fd = -1};
     struct err e = {0};
-    uint32_t uid_base = 0;
     app.name = options.name ? options.name : manifest->app;
-    result =
-        plan_make(manifest, 1u << 16, &app.plan, &e); /* a list that cannot be planned is wrong before it takes ids */
+    struct plan *plan = NULL;
+    result = plan_make(manifest, 1u << 16, &plan, &e); /* a list that cannot be planned is wrong before it takes ids */
     if (result < 0) {
         (void)fprintf(stderr, "%s: %s\n", options.file, e.text);
         return 2;
     }
-    plan_free(app.plan);
-    app.plan = NULL;
+    plan_free(plan);
     int report_fd = -1;
     if (options.is_detached && detach(&report_fd, &code) != 0)
         return code;
-    result = rundir_claim_ids(app.name, &uid_base, &e);
-    if (result == 0)
-        result = plan_make(manifest, uid_base, &app.plan, &e);
-    if (result < 0) {
-        (void)fprintf(stderr, "hostd: %s\n", e.text);
-        report_detached(&report_fd, 1);
-        return 1;
-    }
-    code = run(&app, &options, &report_fd);
-    plan_free(app.plan);
-    return code;
+    return run(&app, manifest, &options, &report_fd);
 }

@@ -70,9 +70,6 @@ static int make_directory(const char *path, struct err *e)
 int rundir_claim_ids(const char *app_name, uint32_t *ret_uid_base, struct err *e)
 {
     bool is_used[IDS_APPS] = {false};
-    int result = make_directory(RUN_ROOT, e);
-    if (result < 0)
-        return result;
     FD_AUTO int root_fd = open(RUN_ROOT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root_fd < 0 || flock(root_fd, LOCK_EX) < 0) /* ends with this function: two starts choose one after the other */
         return err_sys(e, -errno, "lock %s", RUN_ROOT);
@@ -95,13 +92,11 @@ int rundir_claim_ids(const char *app_name, uint32_t *ret_uid_base, struct err *e
     for (uint32_t slot = 0; slot < IDS_APPS; slot++) {
         if (is_used[slot])
             continue;
-        char path[APP_PATH_BYTES], text[32], file[NAME_BYTES + 8];
-        (void)snprintf(path, sizeof path, "%s/%s", RUN_ROOT, app_name);
+        char text[32], file[NAME_BYTES + 8];
         *ret_uid_base = IDS_FIRST + slot * IDS_PER_APP;
         (void)snprintf(text, sizeof text, "%u\n", *ret_uid_base);
         (void)snprintf(file, sizeof file, "%s/ids", app_name);
-        result = make_directory(path, e);
-        return result < 0 ? result : write_text(root_fd, file, text, e);
+        return write_text(root_fd, file, text, e);
     }
     return err_set(e, -EAGAIN, "%u applications run already: no host ids left", IDS_APPS);
 }
@@ -193,7 +188,12 @@ static int open_state(struct app *app, struct err *e)
 int rundir_open(struct app *app, struct err *e)
 {
     (void)snprintf(app->run_dir, sizeof app->run_dir, "%s/%s", RUN_ROOT, app->name);
-    int result = make_directory(app->run_dir, e);
+    int result = -ENOENT;
+    for (int tries = 0; result == -ENOENT && tries < 3; tries++) { /* the last stop of others removes the root */
+        result = make_directory(RUN_ROOT, e);
+        if (result == 0)
+            result = make_directory(app->run_dir, e);
+    }
     if (result < 0)
         return result;
     app->run_fd = open(app->run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -208,6 +208,10 @@ int rundir_open(struct app *app, struct err *e)
         (void)err_set(e, -EBUSY, "application '%s' runs already", app->name);
         return err_hint(e, "stop it with: hostd stop --app %s; or start this one with --name", app->name);
     }
+    struct stat locked, named;
+    if (fstat(lock_fd, &locked) < 0 || fstatat(app->run_fd, "lock", &named, AT_SYMLINK_NOFOLLOW) < 0 ||
+        locked.st_ino != named.st_ino)
+        return err_set(e, -EBUSY, "application '%s' is being stopped; try again", app->name);
     app->lock_fd = fd_take(&lock_fd);
     result = end_leftovers(app, e);
     if (result < 0)
