@@ -40,7 +40,7 @@ RUN_PACKAGES := gcc g++ libc6-dev libcap-ng-dev libgumbo-dev libjansson-dev libm
 	node-llhttp protobuf-c-compiler
 # What the tests need beyond that.
 TEST_PACKAGES := bats bats-assert bats-support chromium chromium-driver clang clang-format clang-tidy curl iproute2 jq \
-	libcmocka-dev nftables procps shellcheck sqlite3 strace util-linux
+	fonts-dejavu-core libcmocka-dev nftables procps shellcheck sqlite3 strace util-linux
 
 # $(call missing,PACKAGES): those that dpkg does not have installed.  Empty where there is no dpkg: others name packages otherwise.
 missing = $(filter-out $(shell command -v dpkg-query >/dev/null || echo $(1); \
@@ -85,18 +85,18 @@ deps-run:
 BUILD = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 run: deps-run
-	@$(BUILD) all
+	+@$(BUILD) all
 	@exec $(B)/bin/hostd start apps/zoobar/zoobar.toml
 
 # ONLY: words for tests/run (check, unit, bats, bats/web.bats, unit/frame).
 test: deps
-	@$(BUILD) all unit test-tools
-	@$(BUILD) clang
+	+@$(BUILD) all unit test-tools
+	+@$(BUILD) clang
 	@exec tests/run --build $(B) $(ONLY)
 
 # The same sources under clang: another compiler's warnings are errors too.
 clang:
-	@$(BUILD) B=$(B)/clang CC=clang CXX=clang++ all test-tools
+	+@$(BUILD) B=$(B)/clang CC=clang CXX=clang++ all test-tools
 
 check:
 	@exec tests/run --build $(B) check
