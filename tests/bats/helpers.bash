@@ -102,12 +102,16 @@ service() { "$HOSTD" ps --app "$APP" --json | jq -r --arg name "$1" ".services[]
 init_pid() { service "$1" .init_pid; }
 service_pid() { service "$1" .service_pid; }
 
-# As root of the service's user namespace, with every capability in it, on its wires.
+# As root of the service's user namespace, with every capability in it, on its wires.  A program of ours goes in by
+# descriptor: the checkout may lie below a folder that only the host's root may enter.
 in_service() {
-    local pid
+    local pid program=$2
     pid=$(init_pid "$1")
-    shift
-    nsenter --user --net --target "$pid" "$@"
+    shift 2
+    case $program in
+    */*) nsenter --user --net --target "$pid" /proc/self/fd/9 "$@" 9<"$program" ;;
+    *) nsenter --user --net --target "$pid" "$program" "$@" ;;
+    esac
 }
 # As root of the host on the service's wires: more than anything inside can ever be.
 as_host_in() {

@@ -72,7 +72,7 @@ killed_in_the_middle() {
     local killer=$!
     shoot "$1" "$2"
     wait "$killer"
-    gone "$pid"
+    wait_until 5 gone "$pid" # the last of its namespace ends before it does
     all_up() { all_ready && [ "$(balance anna)" -gt 0 ]; }
     wait_until 20 all_up
     acknowledged >"$BATS_TEST_TMPDIR/acknowledged"
