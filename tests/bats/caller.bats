@@ -215,7 +215,6 @@ COMMANDS
     line=$(grep -n -A2 '^\[\[link' "$BATS_FILE_TMPDIR/narrow.toml" | grep -B1 -A1 'from = "dynamic"' | grep -B2 'to = "bank"' |
         sed -n '1s/[:-].*//p')
     assert_equal "$(grep -cE "^bank +\| .*dynamic.*Bank\.TransferAsOwner.*line $line([^0-9]|$)" "$LOG")" 1
-    app_stop
 }
 
 # ---- the same forgery against a callee that trusts addresses ----

@@ -73,6 +73,8 @@ app_start() {
     if grep -q '^ingress' "$file"; then listen=(--listen "http=127.0.0.1:$PORT"); fi
     "$HOSTD" start "$file" --name "$APP" --state-dir "$STATE" "${listen[@]}" "$@" >"$LOG" 2>&1 3>&- &
     HOSTD_PID=$!
+    # In a file too: teardown_file ends what a test started, though it ran in a process of its own.
+    echo "$HOSTD_PID" >"$BATS_FILE_TMPDIR/hostd.pid"
     URL=http://127.0.0.1:$PORT
     Z=$URL/zoobar/index.cgi
     export PORT HOSTD_PID URL Z
@@ -86,7 +88,9 @@ app_start() {
 
 # Ends it as Ctrl-C does; kills it where that does not help, which is a failure.
 app_stop() {
-    [ -n "${HOSTD_PID:-}" ] || return 0
+    [ -s "$BATS_FILE_TMPDIR/hostd.pid" ] || return 0
+    HOSTD_PID=$(cat "$BATS_FILE_TMPDIR/hostd.pid")
+    rm "$BATS_FILE_TMPDIR/hostd.pid"
     kill -INT "$HOSTD_PID" 2>/dev/null
     if ! wait_until 20 gone "$HOSTD_PID"; then
         kill -KILL "$HOSTD_PID"
