@@ -15,6 +15,13 @@ struct command {
     int (*run)(int argc, char **argv);
 };
 
+struct manifest;
+struct plan;
+
+/* Loads, checks and plans a list; prints what is wrong with it.  0: free() the manifest after plan_free(); else the
+ * exit code. */
+int cmd_load(const char *file, struct manifest **ret_manifest, struct plan **ret_plan);
+
 int cmd_check(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_logs(int argc, char **argv);

@@ -31,21 +31,12 @@ int cmd_plan(int argc, char **argv)
     if (optind + 1 != argc)
         return usage(optind == argc ? "which FILE?" : "one FILE only");
 
-    static char report[MANIFEST_REPORT_BYTES];
     FREE_AUTO struct manifest *manifest = NULL;
-    int r = manifest_load(argv[optind], &manifest, report);
-    if (r < 0) {
-        (void)fputs(report, stderr);
-        return r == -EINVAL ? 2 : 1;
-    }
     struct plan *plan = NULL;
-    struct err e;
-    /* A start takes the first ids that no other application holds; here the first there are. */
-    if (plan_make(manifest, PLAN_IDS_PER_SERVICE, &plan, &e) < 0) {
-        (void)fprintf(stderr, "%s: %s\n", argv[optind], e.text);
-        return 2;
-    }
-    r = print(plan, stdout);
+    int code = cmd_load(argv[optind], &manifest, &plan);
+    if (code)
+        return code;
+    int r = print(plan, stdout);
     plan_free(plan);
     if (r < 0 || fflush(stdout) != 0) {
         (void)fprintf(stderr, "hostd plan: cannot print: %s\n", strerror(r < 0 ? -r : errno));

@@ -332,15 +332,12 @@ int cmd_start(int argc, char **argv)
     }
     (void)setlinebuf(stdout);
 
-    FREE_AUTO char *report = calloc(1, MANIFEST_REPORT_BYTES);
     FREE_AUTO struct manifest *manifest = NULL;
-    if (!report)
-        return 1;
-    int result = manifest_load(options.file, &manifest, report);
-    if (result < 0) {
-        (void)fputs(report, stderr);
-        return result == -EINVAL ? 2 : 1;
-    }
+    struct plan *plan = NULL;
+    code = cmd_load(options.file, &manifest, &plan);
+    if (code)
+        return code;
+    plan_free(plan); /* it was a check; the one that counts is made with ids of our own */
     for (size_t i = 0; i < options.listen_count; i++)
         if (apply_listen(manifest, options.listen[i]))
             return 2;
@@ -353,15 +350,7 @@ int cmd_start(int argc, char **argv)
                       .signal_fd = -1,
                       .control_fd = -1,
                       .lock_fd = -1};
-    struct err e = {0};
     app.name = options.name ? options.name : manifest->app;
-    struct plan *plan = NULL;
-    result = plan_make(manifest, 1u << 16, &plan, &e); /* a list that cannot be planned is wrong before it takes ids */
-    if (result < 0) {
-        (void)fprintf(stderr, "%s: %s\n", options.file, e.text);
-        return 2;
-    }
-    plan_free(plan);
     int report_fd = -1;
     if (options.is_detached && detach(&report_fd, &code) != 0)
         return code;

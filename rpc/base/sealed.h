@@ -14,6 +14,7 @@
 #define RPC_BASE_SEALED_H
 
 #include <linux/io_uring.h>
+#include <stddef.h>
 #include <stdint.h>
 
 static const uint8_t sealed_ops[] __attribute__((unused)) = {
@@ -31,6 +32,23 @@ static const uint8_t sealed_registrations[] __attribute__((unused)) = {
 /* Every operation uses the table (IOSQE_FIXED_FILE), and no other flag of a submission is allowed. */
 #define SEALED_SQE_FLAGS_REQUIRED (1u << IOSQE_FIXED_FILE_BIT)
 #define SEALED_SQE_FLAGS_ALLOWED (1u << IOSQE_FIXED_FILE_BIT)
+
+#define SEALED_RESTRICTIONS (sizeof sealed_ops + sizeof sealed_registrations + 2)
+
+/* The lists as IORING_REGISTER_RESTRICTIONS takes them. */
+static inline void sealed_restrictions(struct io_uring_restriction list[SEALED_RESTRICTIONS])
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < sizeof sealed_ops; i++)
+        list[count++] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = sealed_ops[i]};
+    for (size_t i = 0; i < sizeof sealed_registrations; i++)
+        list[count++] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_REGISTER_OP,
+                                                      .register_op = sealed_registrations[i]};
+    list[count++] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+                                                  .sqe_flags = SEALED_SQE_FLAGS_ALLOWED};
+    list[count++] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED,
+                                                  .sqe_flags = SEALED_SQE_FLAGS_REQUIRED};
+}
 
 /* Flags that the ring is made with; SUBMIT_ALL: one refused operation does not hold back those behind it. */
 #define SEALED_RING_FLAGS                                                                                              \

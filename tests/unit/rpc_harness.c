@@ -158,22 +158,9 @@ static int seal_contract(struct block *block, const struct io_uring_params *para
 
 static void restrict_ring(int ring_fd)
 {
-    struct io_uring_restriction list[ARRAY_COUNT(sealed_ops) + ARRAY_COUNT(sealed_registrations) + 2];
-    unsigned count = 0;
-    memset(list, 0, sizeof list);
-    for (size_t i = 0; i < ARRAY_COUNT(sealed_ops); i++, count++) {
-        list[count].opcode = IORING_RESTRICTION_SQE_OP;
-        list[count].sqe_op = sealed_ops[i];
-    }
-    for (size_t i = 0; i < ARRAY_COUNT(sealed_registrations); i++, count++) {
-        list[count].opcode = IORING_RESTRICTION_REGISTER_OP;
-        list[count].register_op = sealed_registrations[i];
-    }
-    list[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
-    list[count++].sqe_flags = SEALED_SQE_FLAGS_ALLOWED;
-    list[count].opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED;
-    list[count++].sqe_flags = SEALED_SQE_FLAGS_REQUIRED;
-    if (io_uring_register((unsigned)ring_fd, IORING_REGISTER_RESTRICTIONS, list, count) < 0)
+    struct io_uring_restriction list[SEALED_RESTRICTIONS];
+    sealed_restrictions(list);
+    if (io_uring_register((unsigned)ring_fd, IORING_REGISTER_RESTRICTIONS, list, ARRAY_COUNT(list)) < 0)
         die("restrict the ring");
 }
 
