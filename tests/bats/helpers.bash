@@ -5,6 +5,7 @@
 # Waiting is always for an event, with a limit (wait_until), never for a time.
 # shellcheck shell=bash disable=SC2034 # suites use what is set here
 
+bats_require_minimum_version 1.5.0
 bats_load_library bats-support
 bats_load_library bats-assert
 
