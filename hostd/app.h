@@ -31,6 +31,8 @@ enum instance_state {
     INSTANCE_CONNECTING, /* told to connect; waits for READY */
     INSTANCE_READY,
     INSTANCE_STOPPING, /* told to stop */
+    INSTANCE_ENDED,    /* by itself, and its restart policy leaves it so: nothing of it exists */
+    INSTANCE_FAILED,   /* ended too often, or badly and its policy leaves it so: nothing of it exists */
     INSTANCE_STATE_COUNT
 };
 
@@ -45,7 +47,10 @@ struct instance {
     uint64_t restart_at_ms; /* when DOWN; 0 = not planned */
     uint64_t kill_at_ms;    /* when STOPPING */
     uint32_t restart_pause_ms;
-    uint32_t awaited; /* callees' listeners still to come */
+    uint32_t quick_ends; /* in a row: ended before it was ready for STABLE_MS */
+    uint64_t oom_kills;  /* of its control group, when last looked */
+    char last_end[192];  /* how it ended last, for people; "" = never */
+    uint32_t awaited;    /* callees' listeners still to come */
     bool is_listening;
     int wait_status; /* of the service, when has_status */
     bool has_status;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <mntent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -223,6 +224,23 @@ int cgroup_place(const struct cgroup_trees *trees, const char *app, const char *
             return result;
     }
     return 0;
+}
+
+/* ---- events ---- */
+
+uint64_t cgroup_oom_kills(const struct cgroup_trees *trees, const char *app, const char *service)
+{
+    char path[PATH_BYTES], file[PATH_BYTES * 2], text[1024] = "\n";
+    const char *tree = trees->is_v2 ? trees->unified : trees->v1[CGROUP_MEMORY];
+    if (!tree[0])
+        return 0;
+    group_path(path, tree, app, service);
+    (void)snprintf(file, sizeof file, "%s/%s", path, trees->is_v2 ? "memory.events" : "memory.oom_control");
+    FD_AUTO int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, text + 1, sizeof text - 2) < 0)
+        return 0;
+    const char *line = strstr(text, "\noom_kill "); /* the same word in both versions */
+    return line ? strtoull(line + strlen("\noom_kill "), NULL, 10) : 0;
 }
 
 /* ---- removal ---- */

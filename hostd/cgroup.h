@@ -41,6 +41,9 @@ int cgroup_open(const struct cgroup_trees *trees, const char *app, const char *s
 /* Version 1: moves a process in.  Version 2: does nothing. */
 int cgroup_place(const struct cgroup_trees *trees, const char *app, const char *service, pid_t pid, struct err *e);
 
+/* How often the kernel killed a process of the service because its memory was used up; 0 where it does not say. */
+uint64_t cgroup_oom_kills(const struct cgroup_trees *trees, const char *app, const char *service);
+
 /* Removes the groups of a service, and those of app and hostd when empty.  -EBUSY while a process is left in one. */
 int cgroup_remove(const struct cgroup_trees *trees, const char *app, const char *service);
 

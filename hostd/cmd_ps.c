@@ -77,6 +77,8 @@ static void print_table(const json_t *services, bool with_links)
                      text_of(service, "name"), text_of(service, "state"), number_of(service, "generation"),
                      number_of(service, "init_pid"), number_of(service, "service_pid"),
                      json_real_value(json_object_get(service, "uptime_s")), json_array_size(links), denied);
+        if (text_of(service, "last_end")[0])
+            (void)printf("  last end: %s\n", text_of(service, "last_end"));
         if (with_links)
             print_links(service);
     }

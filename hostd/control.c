@@ -100,11 +100,11 @@ static json_t *service_json(const struct app *app, uint32_t index)
             (void)json_array_append_new(accepted, json_string(protections[i].name));
     uint64_t up_ms =
         instance->ready_at_ms && instance->state == INSTANCE_READY ? clock_ms() - instance->ready_at_ms : 0;
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:i, s:f, s:o, s:o, s:o}", "app", app->name, "name",
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:i, s:f, s:s, s:o, s:o, s:o}", "app", app->name, "name",
                      service->manifest->name, "state", instance_state_name(instance->state), "init_pid",
                      pid_json(instance->init_pid), "service_pid", pid_json(instance->service_pid), "generation",
-                     (int)instance->generation, "uptime_s", (double)up_ms / 1000.0, "accept_missing", accepted,
-                     "namespaces", namespaces_of(instance->init_pid), "links", links);
+                     (int)instance->generation, "uptime_s", (double)up_ms / 1000.0, "last_end", instance->last_end,
+                     "accept_missing", accepted, "namespaces", namespaces_of(instance->init_pid), "links", links);
 }
 
 static char *ps_answer(const struct app *app)

@@ -216,7 +216,8 @@ static int verify_service(const struct manifest *m, const struct manifest_servic
         return bad(e, "memory of a service");
     if (s->pids && (s->pids < MANIFEST_PIDS_MIN || s->pids > MANIFEST_PIDS_MAX))
         return bad(e, "pids of a service");
-    if (s->cpu_percent > MANIFEST_CPU_PERCENT_MAX || s->accept_missing & ~(uint32_t)MISSING_ALL || s->reserved)
+    if (s->cpu_percent > MANIFEST_CPU_PERCENT_MAX || s->accept_missing & ~(uint32_t)MISSING_ALL ||
+        s->restart >= RESTART_COUNT)
         return bad(e, "limits of a service");
     if (!methods_are_of(m, s->operator_first, s->operator_count, s))
         return bad(e, "a method of the operator that the service does not have");

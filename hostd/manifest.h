@@ -59,7 +59,15 @@ struct manifest_service {
     uint32_t accept_missing; /* enum manifest_missing bits */
     uint32_t methods_first,
         methods_count; /* what the binary's schema note declares, in `methods`; shared by equal execs */
-    uint32_t reserved; /* 0 */
+    uint32_t restart;  /* enum manifest_restart */
+};
+
+/* When a service that ended is started again. */
+enum manifest_restart {
+    RESTART_ALWAYS,     /* the default */
+    RESTART_ON_FAILURE, /* not after exit code 0 */
+    RESTART_NEVER,
+    RESTART_COUNT
 };
 
 enum manifest_missing {

@@ -643,6 +643,23 @@ static void take_cpu(struct build *b, struct target *target, const struct toml_t
     target->service->cpu_percent = take_number(b, node, 1, MANIFEST_CPU_PERCENT_MAX);
 }
 
+static void take_restart(struct build *b, struct target *target, const struct toml_tree *node)
+{
+    static const char *const names[] = {
+        [RESTART_ALWAYS] = "always", [RESTART_ON_FAILURE] = "on-failure", [RESTART_NEVER] = "never"};
+    _Static_assert(ARRAY_COUNT(names) == RESTART_COUNT, "a name for every policy");
+    for (uint32_t i = 0; i < RESTART_COUNT; i++)
+        if (strcmp(names[i], node->text) == 0) {
+            target->service->restart = i;
+            return;
+        }
+    const char *near = suggest(node->text, names, ARRAY_COUNT(names));
+    if (near)
+        ERROR_AT(b, node, "no restart policy '%.64s'; did you mean '%s'?", node->text, near);
+    else
+        ERROR_AT(b, node, "no restart policy '%.64s': there are always, on-failure and never", node->text);
+}
+
 static void take_missing(struct build *b, struct target *target, const struct toml_tree *node)
 {
     target->service->accept_missing |= missing_bits(b, node);
@@ -759,6 +776,7 @@ static void take_service(struct build *b, const struct toml_tree *table)
         {"memory", TREE_STRING, false, take_memory},
         {"pids", TREE_INT, false, take_pids},
         {"cpu", TREE_INT, false, take_cpu},
+        {"restart", TREE_STRING, false, take_restart},
         {"operator", TREE_ARRAY, false, take_operator},
         {"accept_missing", TREE_ARRAY, false, take_missing},
         {"config", TREE_TABLE, false, take_config},

@@ -7,6 +7,9 @@
  *    └────────── died() ◀─────┴────────────────────────┴──────────── pidfd ──────┴────────────┬───────────┘
  *    └──────────────────────────────── died() ◀───────────────── STOPPING ◀── stop_next() ────┘
  *
+ * died() leads to DOWN with a time for the next start, or, where the restart policy or too many quick ends say so, to
+ * ENDED or FAILED; a stop of the application turns both into DOWN.
+ *
  * The first start has a barrier: nobody is told to connect before everybody listens.  A restart has a smaller one:
  * the service connects when each of its callees has a listener on the new wire; its callers get their new wires when it
  * listens itself.
@@ -37,15 +40,18 @@
 #define STOP_MS_MAX 3000u   /* for a service to finish what runs */
 #define STOP_GRACE_MS 500u  /* and for its PID 1 to notice that it did not */
 #define RESTART_PAUSE_MS_MIN 100u
-#define RESTART_PAUSE_MS_MAX 5000u
-#define STEADY_MS 10000u /* ready for so long: the next pause is a short one again */
+#define RESTART_PAUSE_MS_MAX 4000u /* up to a quarter of chance comes on top */
+#define STABLE_MS 1000u            /* ready for so long: its end is no crash at the start */
+#define QUICK_ENDS_MAX 10u         /* in a row, then it is left as failed */
+#define STEADY_MS 10000u           /* ready for so long: the next pause is a short one again */
 
 enum watch { WATCH_STAGE = 1, WATCH_PIDFD, WATCH_SIGNAL, WATCH_CONTROL, WATCH_LOG };
 
 static const char *const state_names[] = {
     [INSTANCE_DOWN] = "down",           [INSTANCE_STARTING] = "starting",
     [INSTANCE_LISTENING] = "listening", [INSTANCE_CONNECTING] = "connecting",
-    [INSTANCE_READY] = "ready",         [INSTANCE_STOPPING] = "stopping",
+    [INSTANCE_READY] = "ready",         [INSTANCE_ENDED] = "ended",
+    [INSTANCE_FAILED] = "failed",       [INSTANCE_STOPPING] = "stopping",
 };
 _Static_assert(ARRAY_COUNT(state_names) == INSTANCE_STATE_COUNT, "a name for every state");
 
@@ -148,11 +154,34 @@ static void plan_restart(struct app *app, uint32_t index)
     bool was_steady = instance->ready_at_ms && now - instance->ready_at_ms > STEADY_MS;
     if (was_steady || instance->restart_pause_ms == 0)
         instance->restart_pause_ms = RESTART_PAUSE_MS_MIN;
-    else if (instance->restart_pause_ms < RESTART_PAUSE_MS_MAX)
+    else if (instance->restart_pause_ms < RESTART_PAUSE_MS_MAX / 2)
         instance->restart_pause_ms *= 2;
-    instance->restart_at_ms = now + instance->restart_pause_ms;
+    else
+        instance->restart_pause_ms = RESTART_PAUSE_MS_MAX;
     instance->ready_at_ms = 0;
-    say(app, "service '%s' is started again in %u ms", SERVICE_NAME(app, index), instance->restart_pause_ms);
+    /* Services that fell together do not come back in the same instant, again and again. */
+    uint32_t pause_ms = instance->restart_pause_ms + arc4random_uniform(instance->restart_pause_ms / 4 + 1);
+    instance->restart_at_ms = now + pause_ms;
+    say(app, "service '%s' is started again in %u ms", SERVICE_NAME(app, index), pause_ms);
+}
+
+/* What comes after an end: another start, or nothing. */
+static void decide_restart(struct app *app, uint32_t index, bool has_ended_well)
+{
+    struct instance *instance = &app->instances[index];
+    uint32_t policy = app->plan->services[index].manifest->restart;
+    bool was_stable = instance->ready_at_ms && clock_ms() - instance->ready_at_ms >= STABLE_MS;
+    instance->quick_ends = was_stable ? 0 : instance->quick_ends + 1;
+    if (policy == RESTART_NEVER || (policy == RESTART_ON_FAILURE && has_ended_well)) {
+        instance->state = has_ended_well ? INSTANCE_ENDED : INSTANCE_FAILED;
+        say(app, "service '%s' is not started again: its restart policy", SERVICE_NAME(app, index));
+    } else if (instance->quick_ends >= QUICK_ENDS_MAX) {
+        instance->state = INSTANCE_FAILED;
+        say(app, "service '%s' has failed: it ended %u times before it was ready for a second; see hostd logs %s",
+            SERVICE_NAME(app, index), instance->quick_ends, SERVICE_NAME(app, index));
+    } else {
+        plan_restart(app, index);
+    }
 }
 
 /* A restart: new namespaces, new wires to every peer that lives. */
@@ -195,8 +224,10 @@ static void restart(struct app *app, uint32_t index)
     if (respawn(app, index, &stage, &e) < 0) {
         note_failure(instance, stage, &e);
         instance_done(app, index);
-        say(app, "service '%s', stage %s: %s", SERVICE_NAME(app, index), init_stage_name(stage), e.text);
-        plan_restart(app, index);
+        (void)snprintf(instance->last_end, sizeof instance->last_end, "stage %s: %.150s", init_stage_name(stage),
+                       e.text);
+        say(app, "service '%s', %s", SERVICE_NAME(app, index), instance->last_end);
+        decide_restart(app, index, false);
     }
     rundir_note(app);
 }
@@ -223,32 +254,43 @@ static void release_awaiting(struct app *app, uint32_t index)
 /* Reads what PID 1 said last, before its end is handled: the status matters more than the death. */
 static void read_stage(struct app *app, uint32_t index);
 
-static void died(struct app *app, uint32_t index)
+/* How it ended, for people, into instance->last_end. */
+static void describe_end(struct app *app, uint32_t index)
 {
     struct instance *instance = &app->instances[index];
     char how[128] = "ended with its PID 1";
-    read_stage(app, index);
-    bool was_stopping = instance->state == INSTANCE_STOPPING;
     if (instance->has_status)
         describe_status(instance->wait_status, how, sizeof how);
+    uint64_t kills = cgroup_oom_kills(&app->cgroups, app->name, SERVICE_NAME(app, index));
+    bool was_oom = kills > instance->oom_kills;
+    instance->oom_kills = kills;
+    if (instance->failed_stage != STAGE_NONE)
+        (void)snprintf(instance->last_end, sizeof instance->last_end, "stage %s: %.150s",
+                       init_stage_name(instance->failed_stage), instance->error.text);
+    else
+        (void)snprintf(instance->last_end, sizeof instance->last_end, "%s%s", how,
+                       was_oom ? ": its memory limit was used up" : "");
+}
+
+static void died(struct app *app, uint32_t index)
+{
+    struct instance *instance = &app->instances[index];
+    read_stage(app, index);
+    bool was_stopping = instance->state == INSTANCE_STOPPING;
+    describe_end(app, index);
     instance_done(app, index);
     release_awaiting(app, index);
     if (app->is_stopping || was_stopping)
         return;
-    bool has_stage = instance->failed_stage != STAGE_NONE;
     if (!app->has_started) { /* supervise_start() sees it, and says it */
-        if (!has_stage) {
-            (void)err_set(&instance->error, -ECHILD, "%s before it was ready; its log says why", how);
+        if (instance->failed_stage == STAGE_NONE) {
+            (void)err_set(&instance->error, -ECHILD, "%s before it was ready; its log says why", instance->last_end);
             instance->failed_stage = STAGE_READY;
         }
         return;
     }
-    if (has_stage)
-        say(app, "service '%s', stage %s: %s", SERVICE_NAME(app, index), init_stage_name(instance->failed_stage),
-            instance->error.text);
-    else
-        say(app, "service '%s' %s", SERVICE_NAME(app, index), how);
-    plan_restart(app, index);
+    say(app, "service '%s' %s", SERVICE_NAME(app, index), instance->last_end);
+    decide_restart(app, index, instance->has_status && instance->wait_status == 0);
     rundir_note(app);
 }
 
@@ -438,8 +480,12 @@ void supervise_stop(struct app *app)
     if (app->is_stopping)
         return;
     app->is_stopping = true;
-    for (uint32_t i = 0; i < app->plan->service_count; i++)
-        app->instances[i].restart_at_ms = 0;
+    for (uint32_t i = 0; i < app->plan->service_count; i++) {
+        struct instance *instance = &app->instances[i];
+        instance->restart_at_ms = 0;
+        if (instance->state == INSTANCE_ENDED || instance->state == INSTANCE_FAILED)
+            instance->state = INSTANCE_DOWN; /* nothing of it exists, as of those */
+    }
     stop_next(app);
 }
 

@@ -1,0 +1,38 @@
+/*
+ * hog.c - a service that is ready, and then uses more memory than it may, or ends by itself.
+ *
+ * Its configuration: `end = "memory"` (takes memory until the kernel ends it), "well" (exit code 0), "badly" (exit code
+ * 3).
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "rpc/rpc.h"
+
+#define PIECE_BYTES (1u << 20)
+#define PAUSE_MS 50u /* so that READY is out first */
+
+static void end(void *arg)
+{
+    const char *how = rpc_config_string("end", "memory");
+    rpc_sleep_ms(PAUSE_MS);
+    while (strcmp(how, "memory") == 0) {
+        char *piece = malloc(PIECE_BYTES);
+        if (piece)
+            memset(piece, 1, PIECE_BYTES);
+    }
+    _exit(strcmp(how, "well") == 0 ? 0 : 3);
+}
+
+static int start(struct err *e)
+{
+    int result = rpc_spawn(end, NULL);
+    return result == 0 ? 0 : err_set(e, result, "hog: no fibre");
+}
+
+int main(int argc, char **argv)
+{
+    static const struct rpc_service service = {.start = start};
+    return rpc_main(argc, argv, &service);
+}
