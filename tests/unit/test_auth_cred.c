@@ -130,7 +130,7 @@ static void dummy_costs_the_same(void **state)
             best_ns[k % 2] = took;
     }
     /* Wide, for a busy machine; without the dummy the ratio is some 10,000. */
-    assert_true(best_ns[0] < 2 * best_ns[1] && best_ns[1] < 2 * best_ns[0]);
+    assert_true(best_ns[0] < 10 * best_ns[1] && best_ns[1] < 10 * best_ns[0]);
 }
 
 static void nonsense_secret_matches_nothing(void **state)
