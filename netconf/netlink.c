@@ -35,6 +35,13 @@ int netns_home(int *ret_home_fd, struct err *e)
     int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return err_sys(e, -errno, "open own network namespace");
+    /* Whoever may not enter it now could not come back to it later: then it is not left in the first place. */
+    if (setns(fd, CLONE_NEWNET) < 0) {
+        int code = -errno;
+        (void)close(fd); /* nothing was done with it */
+        (void)err_sys(e, code, "re-enter own network namespace");
+        return err_hint(e, "it takes CAP_SYS_ADMIN in the user namespace that owns it");
+    }
     *ret_home_fd = fd;
     return 0;
 }
