@@ -40,7 +40,7 @@ int netns_home(int *ret_home_fd, struct err *e)
         int code = -errno;
         (void)close(fd); /* nothing was done with it */
         (void)err_sys(e, code, "re-enter own network namespace");
-        return err_hint(e, "it takes CAP_SYS_ADMIN in the user namespace that owns it");
+        return err_hint(e, "needs CAP_SYS_ADMIN in the user namespace that owns it: run as root");
     }
     *ret_home_fd = fd;
     return 0;

@@ -780,8 +780,8 @@ static void without_rights_it_says_so(void **state)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
     assert_true(read(pipe_fds[0], text, sizeof text - 1) > 0);
-    assert_string_equal(text, "network links do not work here: make network namespace: Operation not permitted "
-                              "(needs CAP_SYS_ADMIN: run as root)");
+    assert_string_equal(text, "network links do not work here: re-enter own network namespace: Operation not permitted "
+                              "(needs CAP_SYS_ADMIN in the user namespace that owns it: run as root)");
     close(pipe_fds[0]);
     close(pipe_fds[1]);
 }
