@@ -35,12 +35,12 @@ all:
 # ---- packages ------------------------------------------------------------------------------------------------------
 
 # What building and running needs, beyond git and make.
-RUN_PACKAGES := gcc g++ libc6-dev libcap-ng-dev libgumbo-dev libjansson-dev libmnl-dev libnftnl-dev libnl-3-dev \
-	libnl-route-3-dev libprotobuf-c-dev libseccomp-dev libsqlite3-dev libssl-dev libtomlplusplus-dev liburing-dev \
+RUN_PACKAGES := gcc g++ libc6-dev libgumbo-dev libjansson-dev libmnl-dev libnftnl-dev libnl-3-dev libprotobuf-c-dev \
+	libseccomp-dev libsqlite3-dev libssl-dev libtomlplusplus-dev liburing-dev \
 	node-llhttp protobuf-c-compiler
 # What the tests need beyond that.
 TEST_PACKAGES := bats bats-assert bats-support chromium chromium-driver clang clang-format clang-tidy curl iproute2 jq \
-	fonts-dejavu-core libcmocka-dev nftables procps shellcheck sqlite3 strace util-linux
+	fonts-dejavu-core libclang-rt-14-dev libcmocka-dev nftables procps shellcheck sqlite3 strace util-linux
 
 # $(call missing,PACKAGES): those that dpkg does not have installed.  Empty where there is no dpkg: others name packages otherwise.
 missing = $(filter-out $(shell command -v dpkg-query >/dev/null || echo $(1); \
@@ -57,7 +57,7 @@ endef
 
 # A build that lacks a package says so at once, instead of a compiler's "no such file".
 GOALS := $(or $(MAKECMDGOALS),all)
-ifneq ($(filter-out deps deps-run run test check clean help format,$(GOALS)),)
+ifneq ($(filter-out deps deps-run run test fuzz check clean help format,$(GOALS)),)
 MISSING := $(call missing,$(RUN_PACKAGES) $(if $(filter unit test-tools,$(GOALS)),libcmocka-dev) $(if $(filter clang,$(GOALS)),clang))
 ifneq ($(MISSING),)
 $(error packages are missing: $(MISSING).  As root, run `make deps`)
@@ -70,6 +70,7 @@ help:
 	@echo 'make          builds everything into build/bin'
 	@echo 'make run      installs what is missing, builds, starts zoobar at http://127.0.0.1:8080/ (as root; Ctrl-C stops it)'
 	@echo 'make test     installs what is missing, builds, runs every test; ONLY="unit bats/web.bats" runs a part'
+	@echo 'make fuzz     runs every fuzzer for FUZZ_SECONDS=600 each; make test does for 20'
 	@echo 'make check    the rules of the tree: who includes whom, format, shell scripts, static analysis'
 	@echo 'make unit     builds the unit tests into build/unit'
 	@echo 'make deps     installs the Debian packages that are missing (as root)'

@@ -216,7 +216,9 @@ static _Noreturn void run_child(const struct source *source, int socket_fd, cons
     int r = confine(filter);
     if (r < 0) {
         answer->result = r;
-        (void)snprintf(answer->report, sizeof answer->report, "hostd: confining the parser: %s\n", strerror(-r));
+        (void)snprintf(answer->report, sizeof answer->report,
+                       "hostd: confining the parser: %s (root must be able to become nobody, user %u)\n", strerror(-r),
+                       NOBODY);
     } else {
         work(source, &own_socket_fd, answer);
     }

@@ -21,3 +21,36 @@ $(B)/test-bin/rpcprobe: $(B)/obj/tests/tools/rpcprobe.o $(B)/obj/tests/tools/mes
 $(TEST_TOOLS):
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -static -Wl,--gc-sections -o $@ $(filter-out %.a,$^) $(filter %.a,$^) -luring -lprotobuf-c
+
+# ---- fuzzers: libFuzzer with clang, build/fuzz/NAME; `make fuzz` runs them long, `make test` shortly ----
+
+FUZZ_FLAGS := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+$(B)/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	clang -std=c17 $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link $(WARNINGS) $(CPPFLAGS) -isystem /usr/share/include -MMD -MP -c -o $@ $<
+$(B)/fuzz/obj/%.o: %.cpp
+	@mkdir -p $(@D)
+	clang++ -std=c++17 $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link $(CPPFLAGS) -fno-exceptions -fno-rtti -MMD -MP -c -o $@ $<
+
+# One line per fuzzer: name (of tests/fuzz/fuzz_NAME.c), sources under test, libraries.
+define fuzz_target
+FUZZERS += $(B)/fuzz/$(1)
+$(B)/fuzz/$(1): $(patsubst %.cpp,$(B)/fuzz/obj/%.o,$(patsubst %.c,$(B)/fuzz/obj/%.o,tests/fuzz/fuzz_$(1).c $(2))) $(filter %.a,$(3))
+	clang++ $(FUZZ_FLAGS) -fsanitize=fuzzer -o $$@ $$(filter %.o,$$^) $(3)
+endef
+
+$(eval $(call fuzz_target,frame,rpc/frame.c))
+$(eval $(call fuzz_target,form,apps/zoobar/dynamic/form.c apps/zoobar/dynamic/cookie.c apps/zoobar/dynamic/out.c))
+$(eval $(call fuzz_target,markup,apps/zoobar/profile/markup.c,-lgumbo))
+$(eval $(call fuzz_target,zoobar_text,apps/zoobar/db/text.c))
+$(eval $(call fuzz_target,http_head,$(addprefix apps/zoobar/dispatcher/,http_request.c http_head.c http_chunk.c http_url.c),$(B)/lib/libllhttp.a))
+$(eval $(call fuzz_target,manifest,$(MANIFEST_SOURCES)))
+$(eval $(call fuzz_target,plan,$(MANIFEST_SOURCES) hostd/plan.c hostd/plan_print.c hostd/filter.c,-lseccomp -ljansson))
+$(eval $(call fuzz_target,logtail,hostd/logtail.c rpc/base/err.c,-ljansson))
+
+.PHONY: fuzzers fuzz
+fuzzers: $(FUZZERS)
+# SECONDS=600: how long each.
+fuzz: deps
+	@$(BUILD) fuzzers
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) tests/run --build $(B) fuzz
