@@ -91,7 +91,7 @@ run: deps-run
 
 # ONLY: words for tests/run (check, unit, bats, bats/web.bats, unit/frame).
 test: deps
-	+@$(BUILD) all unit test-tools
+	+@$(BUILD) all unit test-tools fuzzers
 	+@$(BUILD) clang
 	@exec tests/run --build $(B) $(ONLY)
 

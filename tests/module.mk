@@ -52,5 +52,5 @@ $(eval $(call fuzz_target,logtail,hostd/logtail.c rpc/base/err.c,-ljansson))
 fuzzers: $(FUZZERS)
 # SECONDS=600: how long each.
 fuzz: deps
-	@$(BUILD) fuzzers
+	+@$(BUILD) fuzzers
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) tests/run --build $(B) fuzz
