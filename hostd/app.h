@@ -48,7 +48,7 @@ struct instance {
     uint64_t kill_at_ms;    /* when STOPPING */
     uint32_t restart_pause_ms;
     uint32_t quick_ends; /* in a row: ended before it was ready for STABLE_MS */
-    uint64_t oom_kills;  /* of its control group, when last looked */
+    uint64_t oom_kills;  /* of its control group, when this start began */
     char last_end[192];  /* how it ended last, for people; "" = never */
     uint32_t awaited;    /* callees' listeners still to come */
     bool is_listening;

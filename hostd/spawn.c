@@ -437,6 +437,7 @@ static int start_process(struct app *app, uint32_t index, enum init_stage *stage
         result = cgroup_open(&app->cgroups, app->name, name, &cgroup_fd, e);
     if (result < 0)
         return result;
+    instance->oom_kills = cgroup_oom_kills(&app->cgroups, app->name, name); /* of earlier runs in the same group */
 
     *stage = STAGE_CLONE;
     result = rundir_open_logs(app, index, e);

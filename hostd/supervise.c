@@ -261,9 +261,7 @@ static void describe_end(struct app *app, uint32_t index)
     char how[128] = "ended with its PID 1";
     if (instance->has_status)
         describe_status(instance->wait_status, how, sizeof how);
-    uint64_t kills = cgroup_oom_kills(&app->cgroups, app->name, SERVICE_NAME(app, index));
-    bool was_oom = kills > instance->oom_kills;
-    instance->oom_kills = kills;
+    bool was_oom = cgroup_oom_kills(&app->cgroups, app->name, SERVICE_NAME(app, index)) > instance->oom_kills;
     if (instance->failed_stage != STAGE_NONE)
         (void)snprintf(instance->last_end, sizeof instance->last_end, "stage %s: %.150s",
                        init_stage_name(instance->failed_stage), instance->error.text);
