@@ -1,11 +1,8 @@
 /*
- * control.c - the unix socket of a running application: one request line, one answer, closed.
- *
- *   ps      the application as JSON
- *   stop    begins an orderly stop; the answer ends when everything has ended
+ * control.c - the unix socket of a running application: one request line (control_parse.h), one answer, closed.
  *
  * /run/hostd/<app> is root's and 0700, so who can connect may do all of this; the peer's id is compared all the same.
- * Both sides here.  Requests are at most REQUEST_BYTES_MAX; a client that says nothing is dropped after IDLE_MS_MAX.
+ * Both sides here.  A client that says nothing is dropped after IDLE_MS_MAX.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -20,10 +17,10 @@
 #include <sys/un.h>
 
 #include "hostd/app.h"
+#include "hostd/control_parse.h"
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 
-#define REQUEST_BYTES_MAX 64
 #define IDLE_MS_MAX 200 /* hostd reads the request itself: a client that stalls costs it no more than this */
 #define ANSWER_BYTES_MAX (8u << 20)
 
@@ -153,6 +150,39 @@ static void send_all(int fd, const char *text, size_t bytes)
     }
 }
 
+static void send_json(int fd, json_t *object)
+{
+    FREE_AUTO char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    if (text)
+        send_all(fd, text, strlen(text));
+    json_decref(object);
+}
+
+static void refuse(int fd, const struct err *e)
+{
+    send_json(fd, json_pack("{s:s}", "error", e->text));
+}
+
+/* Takes *fd over where the answer comes later. */
+static void serve(struct app *app, int *fd, const struct control_request *request)
+{
+    switch (request->verb) {
+    case CONTROL_PS: {
+        FREE_AUTO char *answer = ps_answer(app);
+        if (answer)
+            send_all(*fd, answer, strlen(answer));
+        return;
+    }
+    case CONTROL_STOP:
+        if (app->stop_waiter_count < APP_STOP_WAITERS_MAX) /* closed when all is over: that is the answer */
+            app->stop_waiters[app->stop_waiter_count++] = fd_take(fd);
+        supervise_stop(app);
+        return;
+    default:
+        return;
+    }
+}
+
 void control_accept(struct app *app)
 {
     FD_AUTO int fd = accept4(app->control_fd, NULL, NULL, SOCK_CLOEXEC);
@@ -164,25 +194,16 @@ void control_accept(struct app *app)
     const struct timeval idle = {.tv_usec = IDLE_MS_MAX * 1000};
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof idle);
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &idle, sizeof idle);
-    char request[REQUEST_BYTES_MAX + 1];
-    ssize_t got = recv(fd, request, REQUEST_BYTES_MAX, 0);
+    char line[CONTROL_REQUEST_BYTES_MAX];
+    ssize_t got = recv(fd, line, sizeof line, 0);
+    struct control_request request;
+    struct err e;
     if (got <= 0)
         return;
-    request[got] = '\0';
-    request[strcspn(request, "\n")] = '\0';
-    if (strcmp(request, "ps") == 0) {
-        FREE_AUTO char *answer = ps_answer(app);
-        if (answer)
-            send_all(fd, answer, strlen(answer));
-    } else if (strcmp(request, "stop") == 0) {
-        if (app->stop_waiter_count < APP_STOP_WAITERS_MAX)
-            app->stop_waiters[app->stop_waiter_count++] =
-                fd_take(&fd); /* closed when all is over: that is the answer */
-        supervise_stop(app);
-    } else {
-        static const char unknown[] = "{\"error\":\"unknown request\"}";
-        send_all(fd, unknown, sizeof unknown - 1);
-    }
+    if (control_parse(line, (size_t)got, &request, &e) < 0)
+        refuse(fd, &e);
+    else
+        serve(app, &fd, &request);
 }
 
 /* ---- client side ---- */
@@ -273,7 +294,9 @@ int control_ask(const char *app_name, const char *request, char **ret_answer, st
     int result = connect_to(app_name, &fd, e);
     if (result < 0)
         return result;
-    if (send(fd, request, strlen(request), MSG_NOSIGNAL) < 0)
+    char line[CONTROL_REQUEST_BYTES_MAX + 1];
+    int bytes = snprintf(line, sizeof line, "%s\n", request); /* a cut one is refused: it lacks its newline */
+    if (send(fd, line, bytes < (int)sizeof line ? (size_t)bytes : sizeof line - 1, MSG_NOSIGNAL) < 0)
         return err_sys(e, -errno, "ask application '%s'", app_name);
     return read_answer(fd, ret_answer, e);
 }
