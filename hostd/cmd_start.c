@@ -14,6 +14,7 @@
 
 #include "hostd/app.h"
 #include "hostd/cmd.h"
+#include "hostd/runlist.h"
 #include "rpc/base/own.h"
 
 #define LISTEN_OPTIONS_MAX 16
@@ -196,6 +197,8 @@ static int open_app(struct app *app, const struct manifest *manifest, const stru
 {
     uint32_t uid_base = 0;
     int result = open_place(app, options, e);
+    if (result == 0)
+        result = runlist_write(app->run_fd, options->file, manifest, e);
     if (result == 0)
         result = rundir_claim_ids(app->name, &uid_base, e);
     if (result == 0)
