@@ -153,6 +153,8 @@ static _Noreturn void child_main(int stage_fd, int initsvc_fd)
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    /* Ctrl-C is for hostd, which stops services in order; a terminal would signal each of its own session. */
+    (void)setsid(); /* cannot fail in a fresh child */
 
     struct pollfd setup = {.fd = stage_fd, .events = POLLIN};
     if (poll(&setup, 1, -1) != 1 || !(setup.revents & POLLIN))
