@@ -61,6 +61,8 @@ struct instance {
 struct wire {
     uint32_t number; /* names and addresses: plan_ifname(), plan_address() */
     bool is_made;
+    int port_fd;     /* plain mode: a bound socket that keeps the wire's port of 127.0.0.1 ours; -1 */
+    uint16_t port;   /* plain mode */
     bool is_awaited; /* the callee was asked for its listener, the caller waits */
     uint64_t calls, denied_calls, broken;
 };
@@ -86,6 +88,7 @@ struct app {
     int stop_waiters[APP_STOP_WAITERS_MAX]; /* clients of `hostd stop`: closed when all is over */
     size_t stop_waiter_count;
     struct logtail *tail;
+    bool is_plain; /* --plain: same binaries, no isolation */
     bool is_stopping;
     bool has_started; /* every service was ready once */
     bool is_quiet;    /* no logs on stdout (--detach after the start) */
@@ -102,7 +105,7 @@ int spawn_wires(struct app *app, struct err *e);
 int spawn_service(struct app *app, uint32_t service, enum init_stage *ret_stage, struct err *e);
 /* Opens the listeners of every ingress in hostd's own network namespace. */
 int spawn_ingresses(struct app *app, struct err *e);
-/* The wire of link as one end sees it. */
+/* The wire of link as one end sees it.  Plain mode: interface lo, 127.0.0.1, a port of its own. */
 void spawn_wire(const struct app *app, uint32_t link, uint32_t direction, struct init_wire *ret_wire);
 /* Kills what runs and gives back everything; the state becomes DOWN. */
 void instance_done(struct app *app, uint32_t service);
@@ -118,8 +121,11 @@ const char *instance_state_name(enum instance_state state);
 #define SERVICE_NAME(app, i) ((app)->plan->services[i].manifest->name)
 
 /* ---- rundir.c: /run/hostd/<app> and the data below the state directory ---- */
-#define RUN_ROOT "/run/hostd"
-#define STATE_ROOT "/var/lib/hostd"
+#define RUN_ROOT run_root()
+#define STATE_ROOT state_root()
+/* place.c: /run/hostd and /var/lib/hostd; of a user who is not root (plain mode only) directories of his own. */
+const char *run_root(void);
+const char *state_root(void);
 /* Makes the run directory and takes its lock; -EBUSY when the application runs; what a dead hostd left is ended first.
  */
 int rundir_open(struct app *app, struct err *e);

@@ -65,6 +65,7 @@ static void print_table(const json_t *services, bool with_links)
 {
     size_t i;
     json_t *service;
+    const char *plain_app = NULL;
     (void)printf("%-12s %-14s %-10s %4s %8s %8s %9s %7s %7s\n", "APP", "SERVICE", "STATE", "GEN", "INIT", "SERVICE",
                  "UPTIME", "LINKS", "DENIED");
     json_array_foreach(services, i, service)
@@ -81,7 +82,11 @@ static void print_table(const json_t *services, bool with_links)
             (void)printf("  last end: %s\n", text_of(service, "last_end"));
         if (with_links)
             print_links(service);
+        if (strcmp(text_of(service, "mode"), "plain") == 0)
+            plain_app = text_of(service, "app");
     }
+    if (plain_app)
+        (void)printf("PLAIN MODE: services of '%s' are not isolated, and their callers are not verified\n", plain_app);
 }
 
 int cmd_ps(int argc, char **argv)

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -23,33 +24,34 @@ struct options {
     const char *file, *name, *state_dir;
     const char *listen[LISTEN_OPTIONS_MAX]; /* "http=127.0.0.1:8081" */
     size_t listen_count;
-    bool is_detached;
+    bool is_detached, is_plain;
 };
 
 static int usage(const char *what)
 {
-    (void)fprintf(
-        stderr,
-        "hostd start: %s\n"
-        "usage: hostd start FILE [--detach] [--name NAME] [--listen INGRESS=ADDRESS:PORT] [--state-dir DIR]\n",
-        what);
+    (void)fprintf(stderr,
+                  "hostd start: %s\n"
+                  "usage: hostd start FILE [--detach] [--plain] [--name NAME] [--listen INGRESS=ADDRESS:PORT] "
+                  "[--state-dir DIR]\n",
+                  what);
     return 2;
 }
 
 static int parse_options(int argc, char **argv, struct options *options)
 {
     static const struct option known[] = {
-        {"detach", no_argument, NULL, 'd'},
-        {"name", required_argument, NULL, 'n'},
-        {"listen", required_argument, NULL, 'l'},
-        {"state-dir", required_argument, NULL, 's'},
-        {NULL, 0, NULL, 0},
+        {"detach", no_argument, NULL, 'd'},          {"plain", no_argument, NULL, 'p'},
+        {"name", required_argument, NULL, 'n'},      {"listen", required_argument, NULL, 'l'},
+        {"state-dir", required_argument, NULL, 's'}, {NULL, 0, NULL, 0},
     };
     optind = 1;
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         switch (c) {
         case 'd':
             options->is_detached = true;
+            break;
+        case 'p':
+            options->is_plain = true;
             break;
         case 'n':
             options->name = optarg;
@@ -152,7 +154,8 @@ static int open_place(struct app *app, const struct options *options, struct err
                                      : snprintf(app->state_dir, sizeof app->state_dir, "%s/%s", STATE_ROOT, app->name);
     if (written >= (int)sizeof app->state_dir)
         return err_set(e, -ENAMETOOLONG, "path of the state directory is over %zu bytes", sizeof app->state_dir - 1);
-    cgroup_detect(&app->cgroups);
+    if (!app->is_plain)
+        cgroup_detect(&app->cgroups);
     return rundir_open(app, e);
 }
 
@@ -170,8 +173,8 @@ static int open_programs(struct app *app, struct err *e)
     app->hostd_pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
     if (app->hostd_pidfd < 0)
         return err_sys(e, -errno, "pidfd_open");
-    int result = filter_init(&app->init_filter, e);
-    for (int profile = 0; result == 0 && profile < PROFILE_COUNT; profile++)
+    int result = app->is_plain ? 0 : filter_init(&app->init_filter, e);
+    for (int profile = 0; !app->is_plain && result == 0 && profile < PROFILE_COUNT; profile++)
         result = filter_service((enum plan_profile)profile, &app->service_filters[profile], e);
     return result;
 }
@@ -187,7 +190,7 @@ static int make_tables(struct app *app, struct err *e)
     for (size_t i = 0; i < services; i++)
         instance_init(&app->instances[i]);
     for (size_t i = 0; i < app->plan->link_count; i++)
-        app->wires[i].number = UINT32_MAX;
+        app->wires[i] = (struct wire){.number = UINT32_MAX, .port_fd = -1};
     for (uint32_t i = 0; i < app->plan->manifest->ingress_count; i++)
         app->ingress_fds[i] = -1;
     return 0;
@@ -226,6 +229,8 @@ static void close_app(struct app *app)
     }
     for (uint32_t i = 0; app->ingress_fds && i < app->plan->manifest->ingress_count; i++)
         fd_close(&app->ingress_fds[i]);
+    for (size_t i = 0; app->wires && i < app->plan->link_count; i++)
+        fd_close(&app->wires[i].port_fd);
     logtail_free(app->tail);
     fd_close(&app->control_fd);
     rundir_close(app);
@@ -253,6 +258,8 @@ static void announce(const struct app *app)
                      ingress->port);
     }
     (void)putchar('\n');
+    if (app->is_plain)
+        (void)puts("hostd: PLAIN MODE: services are not isolated, and callers are not verified");
     (void)fflush(stdout);
 }
 
@@ -329,8 +336,9 @@ int cmd_start(int argc, char **argv)
         return code;
     if (options.name && !is_name(options.name))
         return usage("--name takes a-z, 0-9, _ and -, beginning with a letter, at most 31 characters");
-    if (geteuid() != 0) {
-        (void)fprintf(stderr, "hostd: start needs root: it makes network namespaces that services cannot change\n");
+    if (geteuid() != 0 && !options.is_plain) {
+        (void)fprintf(stderr, "hostd: start needs root: it makes network namespaces that services cannot change "
+                              "(start --plain does without, and isolates nothing)\n");
         return 1;
     }
     (void)setlinebuf(stdout);
@@ -353,6 +361,9 @@ int cmd_start(int argc, char **argv)
                       .signal_fd = -1,
                       .control_fd = -1,
                       .lock_fd = -1};
+    app.is_plain = options.is_plain;
+    if (app.is_plain)
+        (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* instance_done() waits for services; cannot fail */
     app.name = options.name ? options.name : manifest->app;
     int report_fd = -1;
     if (options.is_detached && detach(&report_fd, &code) != 0)

@@ -55,13 +55,17 @@ static json_t *link_json(const struct app *app, const struct plan_end *end)
                                end->direction == LINK_IN ? "in" : "out", "up", wire->is_made);
     struct net_counters counters = {0};
     if (wire->is_made) {
-        char ifname[PLAN_IFNAME_BYTES], address[16];
-        plan_ifname(ifname, end->direction, wire->number);
-        address_text(plan_address(end->direction, wire->number), address);
-        (void)json_object_set_new(object, "interface", json_string(ifname));
+        struct init_wire seen;
+        char address[16];
+        spawn_wire(app, end->link, end->direction, &seen);
+        address_text(seen.own_address, address);
+        (void)json_object_set_new(object, "interface", json_string(seen.ifname));
         (void)json_object_set_new(object, "address", json_string(address));
         /* A wire that vanishes while we look has counted nothing that anybody could still see. */
-        (void)net_link_counters(app->instances[own].netns_fd, ifname, &counters, NULL);
+        if (!app->is_plain)
+            (void)net_link_counters(app->instances[own].netns_fd, seen.ifname, &counters, NULL);
+        else
+            (void)json_object_set_new(object, "port", json_integer(seen.port));
     }
     (void)json_object_set_new(object, "packets", json_integer((json_int_t)counters.packets));
     (void)json_object_set_new(object, "denied", json_integer((json_int_t)counters.denied));
@@ -95,10 +99,11 @@ static json_t *service_json(const struct app *app, uint32_t index)
     for (size_t i = 0; i < ARRAY_COUNT(protections); i++)
         if (service->manifest->accept_missing & protections[i].bit)
             (void)json_array_append_new(accepted, json_string(protections[i].name));
+    const char *mode = app->is_plain ? "plain" : "isolated";
     uint64_t up_ms =
         instance->ready_at_ms && instance->state == INSTANCE_READY ? clock_ms() - instance->ready_at_ms : 0;
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:i, s:f, s:s, s:o, s:o, s:o}", "app", app->name, "name",
-                     service->manifest->name, "state", instance_state_name(instance->state), "init_pid",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:i, s:f, s:s, s:o, s:o, s:o}", "app", app->name, "name",
+                     service->manifest->name, "mode", mode, "state", instance_state_name(instance->state), "init_pid",
                      pid_json(instance->init_pid), "service_pid", pid_json(instance->service_pid), "generation",
                      (int)instance->generation, "uptime_s", (double)up_ms / 1000.0, "last_end", instance->last_end,
                      "accept_missing", accepted, "namespaces", namespaces_of(instance->init_pid), "links", links);

@@ -17,7 +17,7 @@
 static int cmd_help(int argc, char **argv);
 
 static const struct command commands[] = {
-    {"start", "FILE [--detach] [--name NAME] [--listen INGRESS=ADDRESS:PORT] [--state-dir DIR]",
+    {"start", "FILE [--detach] [--plain] [--name NAME] [--listen INGRESS=ADDRESS:PORT] [--state-dir DIR]",
      "start the services of a list, and supervise them", cmd_start},
     {"check", "FILE", "say whether a service list is right, without touching anything", cmd_check},
     {"plan", "FILE [--json|--dot]", "show everything that a start would make", cmd_plan},

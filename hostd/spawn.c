@@ -6,6 +6,9 @@
  *   wires complete with their filters before any process exists that could use them;
  *   then the other namespaces around a child that waits until its ids are mapped;
  *   detached mounts last, because the data's idmap names the service's ids; then everything in one message.
+ *
+ * Plain mode (app->is_plain) leaves out what isolates: the namespace is hostd's own, a wire is a port of 127.0.0.1, the
+ * child is an ordinary one, files and directories go over as they are.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -41,6 +44,10 @@ void instance_init(struct instance *instance)
 
 int spawn_namespace(struct app *app, uint32_t service, struct err *e)
 {
+    if (app->is_plain) {
+        app->instances[service].netns_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+        return app->instances[service].netns_fd < 0 ? err_sys(e, -errno, "open /proc/self/ns/net") : 0;
+    }
     return net_namespace_new(&app->instances[service].netns_fd, e);
 }
 
@@ -70,6 +77,24 @@ static int forget_old(struct app *app, uint32_t link, struct err *e)
     return 0;
 }
 
+/* Plain mode: a port of 127.0.0.1 for the link.  Bound and never listening, it takes no connection, and the callee's
+ * listener may still bind there: SO_REUSEADDR on both. */
+static int reserve_port(struct wire *wire, struct err *e)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    socklen_t bytes = sizeof address;
+    int one = 1;
+    fd_close(&wire->port_fd);
+    FD_AUTO int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+        bind(fd, (struct sockaddr *)&address, bytes) < 0 || getsockname(fd, (struct sockaddr *)&address, &bytes) < 0)
+        return err_sys(e, -errno, "take a port of 127.0.0.1");
+    wire->port_fd = fd_take(&fd);
+    wire->port = ntohs(address.sin_port);
+    wire->is_made = true;
+    return 0;
+}
+
 int spawn_wires(struct app *app, struct err *e)
 {
     FREE_AUTO struct net_link *links = calloc(app->plan->link_count + 1, sizeof *links);
@@ -81,11 +106,13 @@ int spawn_wires(struct app *app, struct err *e)
         const struct plan_link *l = &app->plan->links[i];
         if (app->wires[i].is_made || app->instances[l->from].netns_fd < 0 || app->instances[l->to].netns_fd < 0)
             continue;
-        if (app->wires[i].number != UINT32_MAX) {
-            int result = forget_old(app, i, e);
-            if (result < 0)
-                return result;
-        }
+        int result = app->is_plain                        ? reserve_port(&app->wires[i], e)
+                     : app->wires[i].number != UINT32_MAX ? forget_old(app, i, e)
+                                                          : 0;
+        if (result < 0)
+            return result;
+        if (app->is_plain)
+            continue;
         uint32_t number = app->next_wire++ % PLAN_NETWORK_PAIRS_MAX;
         app->wires[i].number = number;
         wire_end(app, l->from, LINK_OUT, number, &links[count].caller);
@@ -113,6 +140,11 @@ void spawn_wire(const struct app *app, uint32_t link, uint32_t direction, struct
         .is_up = wire->is_made,
     };
     plan_ifname(ret_wire->ifname, direction, wire->number);
+    if (!app->is_plain)
+        return;
+    ret_wire->own_address = ret_wire->peer_address = INADDR_LOOPBACK;
+    ret_wire->port = wire->port;
+    (void)snprintf(ret_wire->ifname, sizeof ret_wire->ifname, "lo");
 }
 
 /* ---- ingress ---- */
@@ -147,7 +179,7 @@ int spawn_ingresses(struct app *app, struct err *e)
 /* ---- the child ---- */
 
 /* Between clone3 and exec.  We are nobody yet: ids come with the maps, which hostd writes before it sends the setup. */
-static _Noreturn void child_main(int stage_fd, int initsvc_fd)
+static _Noreturn void child_main(int stage_fd, int initsvc_fd, bool is_plain)
 {
     struct init_message message = {.kind = INIT_STAGE, .stage = STAGE_IDS};
     sigset_t none;
@@ -159,7 +191,9 @@ static _Noreturn void child_main(int stage_fd, int initsvc_fd)
     struct pollfd setup = {.fd = stage_fd, .events = POLLIN};
     if (poll(&setup, 1, -1) != 1 || !(setup.revents & POLLIN))
         _exit(1); /* hostd is gone, or gave up */
-    if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) {
+    if (is_plain) {
+        ; /* the ids of hostd's user */
+    } else if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) {
         (void)err_sys(&message.error, -errno, "take user id 0 of the new user namespace");
         goto failed;
     }
@@ -190,15 +224,17 @@ static int clone_in(struct app *app, struct instance *instance, int cgroup_fd, i
     FD_AUTO int own_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     if (own_netns < 0)
         return err_sys(e, -errno, "open /proc/self/ns/net");
-    if (setns(instance->netns_fd, CLONE_NEWNET) < 0)
+    if (!app->is_plain && setns(instance->netns_fd, CLONE_NEWNET) < 0)
         return err_sys(e, -errno, "enter the network namespace");
 
     int pidfd = -1;
     struct clone_args args = {
-        .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD,
+        .flags = CLONE_PIDFD,
         .pidfd = (uint64_t)(uintptr_t)&pidfd,
         .exit_signal = SIGCHLD,
     };
+    if (!app->is_plain)
+        args.flags |= CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
     if (cgroup_fd >= 0) {
         args.flags |= CLONE_INTO_CGROUP | CLONE_NEWCGROUP;
         args.cgroup = (uint64_t)cgroup_fd;
@@ -206,8 +242,8 @@ static int clone_in(struct app *app, struct instance *instance, int cgroup_fd, i
     pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
     int clone_errno = errno;
     if (pid == 0)
-        child_main(child_stage_fd, app->initsvc_fd);
-    if (setns(own_netns, CLONE_NEWNET) < 0)
+        child_main(child_stage_fd, app->initsvc_fd, app->is_plain);
+    if (!app->is_plain && setns(own_netns, CLONE_NEWNET) < 0)
         abort(); /* nothing we would do from here on would happen where it should */
     if (pid < 0) {
         (void)err_sys(e, -clone_errno, "clone3 with new user, mount, pid, ipc and uts namespaces");
@@ -263,7 +299,8 @@ static int *mounts_add(struct spawn_mounts *mounts, const char *to, bool is_dire
     return &mounts->fds[mounts->count++];
 }
 
-static int add_file(struct spawn_mounts *mounts, const char *from, const char *to, bool is_binary, struct err *e)
+static int add_file(const struct app *app, struct spawn_mounts *mounts, const char *from, const char *to,
+                    bool is_binary, struct err *e)
 {
     FD_AUTO int fd = open(from, O_PATH | O_CLOEXEC);
     struct stat status;
@@ -274,6 +311,10 @@ static int add_file(struct spawn_mounts *mounts, const char *from, const char *t
     int *mount_fd = mounts_add(mounts, to, S_ISDIR(status.st_mode), false, e);
     if (!mount_fd)
         return -E2BIG;
+    if (app->is_plain) {
+        *mount_fd = fd_take(&fd);
+        return 0;
+    }
     int result = rootfs_file_mount(fd, is_binary, mount_fd, e);
     return result < 0 ? err_prefix(e, "mount of %s", from) : 0;
 }
@@ -289,13 +330,18 @@ static int add_data(const struct app *app, struct spawn_mounts *mounts, const ch
     struct stat status;
     if (fd < 0 || fstat(fd, &status) < 0)
         return err_sys(e, -errno, "open %s/%s", app->state_dir, name);
-    if (status.st_uid != 0 || (status.st_mode & 077)) {
-        (void)err_set(e, -EPERM, "%s/%s must belong to root with mode 0700", app->state_dir, name);
-        return err_hint(e, "it holds data of one service only: chown root, chmod 0700");
+    if (status.st_uid != geteuid() || (status.st_mode & 077)) {
+        const char *owner = app->is_plain ? "who starts it" : "root";
+        (void)err_set(e, -EPERM, "%s/%s must belong to %s with mode 0700", app->state_dir, name, owner);
+        return err_hint(e, "it holds data of one service only: chown %s, chmod 0700", app->is_plain ? "it" : owner);
     }
     int *mount_fd = mounts_add(mounts, to, true, true, e);
     if (!mount_fd)
         return -E2BIG;
+    if (app->is_plain) {
+        *mount_fd = fd_take(&fd);
+        return 0;
+    }
     int result = rootfs_data_mount(fd, host_id, mount_fd, e);
     return result < 0 ? err_prefix(e, "mount of %s/%s", app->state_dir, name) : 0;
 }
@@ -307,10 +353,11 @@ static int make_mounts(const struct app *app, const struct plan_service *service
     const struct manifest_service *named = service->manifest;
     char binary[sizeof PLAN_BINARY_DIR + NAME_BYTES];
     (void)snprintf(binary, sizeof binary, "%s/%s", PLAN_BINARY_DIR, named->name);
-    int result = add_file(mounts, manifest_text(manifest, named->exec), binary, true, e);
+    int result = add_file(app, mounts, manifest_text(manifest, named->exec), binary, true, e);
     for (uint32_t i = 0; result == 0 && i < named->files_count; i++) {
         const struct manifest_file *file = &manifest_files(manifest)[named->files_first + i];
-        result = add_file(mounts, manifest_text(manifest, file->from), manifest_text(manifest, file->to), false, e);
+        result =
+            add_file(app, mounts, manifest_text(manifest, file->from), manifest_text(manifest, file->to), false, e);
     }
     for (uint32_t i = 0; result == 0 && i < named->data_count; i++)
         result = add_data(app, mounts, manifest_data(manifest)[named->data_first + i],
@@ -339,6 +386,8 @@ static int make_setup(const struct app *app, const struct plan_service *service,
     int result = plan_contract(app->plan, service->index, instance->generation, &contract, e);
     if (result < 0)
         return result;
+    if (app->is_plain)
+        contract->flags &= ~(uint32_t)CONTRACT_SEALED;
     size_t filter_bytes = filter->count * sizeof filter->instructions[0];
     size_t init_filter_bytes = app->init_filter.count * sizeof filter->instructions[0];
     size_t room = sizeof(struct init_setup) + service->link_count * sizeof(struct init_wire) +
@@ -357,7 +406,7 @@ static int make_setup(const struct app *app, const struct plan_service *service,
     *setup = (struct init_setup){
         .magic = INIT_MAGIC,
         .flags = (service->manifest->accept_missing & MISSING_LANDLOCK ? INIT_ACCEPT_NO_LANDLOCK : 0) |
-                 (app->cgroups.is_v2 ? 0 : INIT_UNSHARE_CGROUP),
+                 (app->is_plain ? INIT_PLAIN : 0) | (app->cgroups.is_v2 ? 0 : INIT_UNSHARE_CGROUP),
         .uid = PLAN_SERVICE_UID,
         .gid = PLAN_SERVICE_UID,
         .files_max = service->files_max,
@@ -431,7 +480,7 @@ static int start_process(struct app *app, uint32_t index, enum init_stage *stage
     const struct cgroup_limits limits = {.memory_bytes = service->memory_bytes,
                                          .pids = service->pids,
                                          .cpu_percent = service->cpu_percent,
-                                         .accept_missing = service->manifest->accept_missing};
+                                         .accept_missing = app->is_plain ? ~0u : service->manifest->accept_missing};
     FD_AUTO int cgroup_fd = -1;
     *stage = STAGE_CGROUP;
     int result = cgroup_make(&app->cgroups, app->name, name, &limits, e);
@@ -455,8 +504,8 @@ static int start_process(struct app *app, uint32_t index, enum init_stage *stage
         return result;
 
     *stage = STAGE_IDMAP;
-    result = write_id_map(instance->init_pid, "uid_map", service->uid_base, e);
-    if (result == 0)
+    result = app->is_plain ? 0 : write_id_map(instance->init_pid, "uid_map", service->uid_base, e);
+    if (result == 0 && !app->is_plain)
         result = write_id_map(instance->init_pid, "gid_map", service->uid_base, e);
     if (result < 0)
         return result;
@@ -510,6 +559,9 @@ void instance_done(struct app *app, uint32_t index)
         while (waitid(P_PIDFD, (id_t)instance->pidfd, &info, WEXITED) < 0 && errno == EINTR)
             ;
     }
+    /* Plain mode: no pid namespace went with its PID 1; killed by its death signal, the service is our child now. */
+    if (app->is_plain && instance->service_pid > 0)
+        (void)waitpid(instance->service_pid, NULL, 0); /* ECHILD: its parent has reaped it */
     for (uint32_t i = 0; i < app->plan->link_count; i++)
         if (app->plan->links[i].from == index || app->plan->links[i].to == index)
             app->wires[i].is_made = false;

@@ -86,6 +86,7 @@ enum init_fd {
 enum init_flag {
     INIT_ACCEPT_NO_LANDLOCK = 1u << 0, /* accept_missing = ["landlock"] */
     INIT_UNSHARE_CGROUP = 1u << 1,     /* cgroup v1: the namespace is made after the process was placed */
+    INIT_PLAIN = 1u << 2, /* no namespaces, nothing sealed: we are an ordinary parent; mounts are plain descriptors */
 };
 
 /* A variable block: header, arrays and bytes at the offsets it names. */

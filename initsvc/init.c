@@ -9,6 +9,8 @@
  *      service, or a stop, does (loop.c).
  *  I2  Until the service is ready we die with hostd (death signal); afterwards we live without it.
  *  I3  In the loop we hold no capability, and a system call filter of our own.
+ *  I4  In plain mode (INIT_PLAIN) we are an ordinary parent: no id, host name, mount, limit or filter is touched, for
+ *      those would be the host's; everything else is the same.
  *
  * Started by hostd (hostd/spawn.c) as `initsvc`, with the stage socket as descriptor INIT_STAGE_FD.
  */
@@ -42,6 +44,11 @@ static _Noreturn void fail(struct init *init, enum init_stage stage, const struc
 }
 
 /* ---- setup ---- */
+
+bool init_is_plain(const struct init *init)
+{
+    return init->setup->flags & INIT_PLAIN;
+}
 
 static bool is_inside(const struct init_setup *setup, uint32_t at, uint64_t count, size_t size)
 {
@@ -130,6 +137,8 @@ static int bind_to_parent(const struct init *init, struct err *e)
     struct pollfd hostd = {.fd = init->hostd_fd, .events = POLLIN};
     if (poll(&hostd, 1, 0) != 0)
         return err_set(e, -ESRCH, "hostd is gone");
+    if (init_is_plain(init))
+        return 0;
     if (init->setup->flags & INIT_UNSHARE_CGROUP && unshare(CLONE_NEWCGROUP) < 0)
         return err_sys(e, -errno, "unshare the cgroup namespace");
     if (sethostname(init->setup->hostname, strnlen(init->setup->hostname, NAME_BYTES)) < 0)
@@ -139,8 +148,21 @@ static int bind_to_parent(const struct init *init, struct err *e)
 
 /* ---- root ---- */
 
+/* Plain mode: the host's root; the program is executed by its descriptor, the rest reached through the contract. */
+static int stay_outside(struct init *init, struct err *e)
+{
+    const struct init_mount *mounts = (const void *)((const char *)init->setup + init->setup->mounts_at);
+    if (mounts[0].fd_index >= init->fd_count)
+        return err_set(e, -EINVAL, "setup message is inconsistent: mount 0");
+    init->exe_fd = init->fds[mounts[0].fd_index];
+    (void)umask(022);
+    return chdir("/") < 0 ? err_sys(e, -errno, "chdir /") : 0;
+}
+
 static int enter_root(struct init *init, struct err *e)
 {
+    if (init_is_plain(init))
+        return stay_outside(init, e);
     const struct init_mount *mounts = (const void *)((const char *)init->setup + init->setup->mounts_at);
     struct rootfs_entry entries[INIT_FDS_MAX];
     uint32_t count = init->setup->mount_count;
@@ -286,6 +308,7 @@ static void start_child(struct init *init)
         (void)err_sys(&e, -errno, "signalfd");
         fail(init, STAGE_RING, &e);
     }
+    init->own_pid = getpid();
     init->service_pid = fork();
     if (init->service_pid < 0) {
         (void)err_sys(&e, -errno, "fork");
@@ -320,6 +343,8 @@ static void start_child(struct init *init)
 static void confine(struct init *init)
 {
     struct err e = {0};
+    if (init_is_plain(init))
+        return;
     if (seal_drop_all(0, 0, &e) < 0)
         fail(init, STAGE_CONFINE, &e);
     const struct init_setup *setup = init->setup;
@@ -343,6 +368,9 @@ int main(void)
     if (enter_root(&init, &e) < 0)
         fail(&init, STAGE_ROOT, &e);
     logs_open(&init.logs, init.fds[INIT_FD_LOG_A], init.fds[INIT_FD_LOG_B], init.setup->log_bytes_max);
+    static const char plain[] = "PLAIN MODE: this service is not isolated, and its callers are not verified";
+    if (init_is_plain(&init))
+        logs_tell(&init.logs, plain, sizeof plain - 1);
     if (listen_all(&init, &e) < 0)
         fail(&init, STAGE_LISTEN, &e);
     struct init_message listening = {.kind = INIT_LISTENING, .link = UINT32_MAX};

@@ -65,7 +65,7 @@ struct init {
     int signal_fd;
     struct logs logs;
 
-    pid_t service_pid;
+    pid_t own_pid, service_pid;
     uint64_t kill_at_ms; /* after INIT_STOP; 0 = not stopping */
     bool is_ready;
 };
@@ -99,6 +99,9 @@ int seal_filter(const void *instructions, uint32_t bytes, struct err *e);
 void logs_open(struct logs *logs, int fd_a, int fd_b, uint64_t bytes_max);
 void logs_write(struct logs *logs, const char *bytes, size_t count);
 void logs_flush(struct logs *logs); /* ends an unfinished line */
+/* Writes a line of our own, which no service can forge. */
+void logs_tell(struct logs *logs, const char *text, size_t text_bytes);
+bool init_is_plain(const struct init *init);
 
 /* ---- loop.c ---- */
 /* Handles one message of hostd; used before the loop as well. */

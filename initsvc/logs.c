@@ -51,11 +51,16 @@ static void append(struct logs *logs, char mark, const char *text, size_t text_b
         logs->bytes[logs->current] += (uint64_t)written;
 }
 
+void logs_tell(struct logs *logs, const char *text, size_t text_bytes)
+{
+    append(logs, '!', text, text_bytes);
+}
+
 static void tell_dropped(struct logs *logs)
 {
     char text[96];
     int bytes = snprintf(text, sizeof text, "%u lines dropped: more than %u a second", logs->dropped, LOG_LINES_PER_S);
-    append(logs, '!', text, (size_t)bytes);
+    logs_tell(logs, text, (size_t)bytes);
     logs->dropped = 0;
     logs->told_ms = clock_ms();
 }

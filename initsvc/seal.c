@@ -9,6 +9,8 @@
  *   Landlock          what the mounts allow, once more by path
  *   seccomp           last: nothing above is on its list any more
  *   exec              of the one binary, by descriptor
+ *
+ * In plain mode (INIT_PLAIN) nothing is given up: ring, contract, descriptors and exec are all there is.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,16 +34,38 @@
 
 /* ---- contract ---- */
 
+/* Plain mode: where each data directory and file lies, as the kernel names what hostd has opened. */
+static int write_paths(const struct init *init, struct contract_path *paths, struct err *e)
+{
+    const struct init_mount *mounts = (const void *)((const char *)init->setup + init->setup->mounts_at);
+    for (uint32_t i = 1; i < init->setup->mount_count; i++, paths++) {
+        char link[64];
+        memcpy(paths->to, mounts[i].to, INIT_PATH_BYTES);
+        (void)snprintf(link, sizeof link, "/proc/self/fd/%d", init->fds[mounts[i].fd_index]);
+        ssize_t bytes = readlink(link, paths->from, sizeof paths->from);
+        if (bytes < 0)
+            return err_sys(e, -errno, "find where %s lies", mounts[i].to);
+        if ((size_t)bytes == sizeof paths->from)
+            return err_set(e, -ENAMETOOLONG, "the path of %s is over %zu bytes", mounts[i].to, sizeof paths->from - 1);
+    }
+    return 0;
+}
+
 static int write_contract(const struct init *init, int *ret_fd, struct err *e)
 {
-    uint32_t bytes = init->setup->contract_bytes;
+    uint32_t paths_at = (init->setup->contract_bytes + 7) & ~7u;
+    uint32_t path_count = init_is_plain(init) ? init->setup->mount_count - 1 : 0; /* without the binary */
+    uint32_t bytes = paths_at + path_count * (uint32_t)sizeof(struct contract_path);
     FD_AUTO int fd = memfd_create("contract", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0 || ftruncate(fd, bytes) < 0)
         return err_sys(e, -errno, "make the contract");
     struct contract *contract = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (contract == MAP_FAILED)
         return err_sys(e, -errno, "map the contract");
-    memcpy(contract, init->contract, bytes);
+    memcpy(contract, init->contract, init->setup->contract_bytes);
+    contract->total_bytes = bytes;
+    contract->paths_at = paths_at;
+    contract->path_count = path_count;
     contract->ring = init->ring_params;
     contract->ring_entries = init->ring_params.sq_entries;
     struct contract_link *links = (void *)((char *)contract + contract->links_at);
@@ -49,6 +73,9 @@ static int write_contract(const struct init *init, int *ret_fd, struct err *e)
         links[i].is_wired = init->links[i].fd >= 0;
         links[i].peer_generation = init->links[i].wire.generation;
     }
+    int result = path_count ? write_paths(init, (void *)((char *)contract + paths_at), e) : 0;
+    if (result < 0)
+        return result;
     (void)munmap(contract, bytes); /* F_SEAL_WRITE is refused while a writable mapping stands, so this did work */
     if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return err_sys(e, -errno, "seal the contract");
@@ -155,6 +182,8 @@ static int allow_below(int ruleset_fd, const char *path, uint64_t access, uint64
 /* ret_fd: -1 when the kernel has no Landlock and the TOML accepts that. */
 static int make_ruleset(const struct init *init, int *ret_fd, struct err *e)
 {
+    if (init_is_plain(init))
+        return 0;
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (abi < 2) {
         if (init->setup->flags & INIT_ACCEPT_NO_LANDLOCK)
@@ -213,9 +242,37 @@ static _Noreturn void give_up(int status_fd, enum init_stage stage, const struct
     _exit(1);
 }
 
-_Noreturn void seal_and_exec(struct init *init, const struct child_fds *fds)
+/* From here the process can do nothing that its service was not given. */
+static void confine(const struct init *init, int ruleset_fd, int status_fd)
 {
     const struct init_setup *setup = init->setup;
+    struct err e = {0};
+    if (set_limits(init, &e) < 0)
+        give_up(status_fd, STAGE_LIMITS, &e);
+    if (seal_drop_all(setup->uid, setup->gid, &e) < 0)
+        give_up(status_fd, STAGE_CAPS, &e);
+    if (ruleset_fd >= 0 && syscall(SYS_landlock_restrict_self, ruleset_fd, 0) < 0) {
+        (void)err_sys(&e, -errno, "landlock_restrict_self");
+        give_up(status_fd, STAGE_LANDLOCK, &e);
+    }
+    if (seal_filter((const char *)setup + setup->service_filter_at, setup->service_filter_bytes, &e) < 0)
+        give_up(status_fd, STAGE_SECCOMP, &e);
+}
+
+/* Plain mode: no pid namespace ends the service with us; a death signal does. */
+static void follow_parent(const struct init *init, int status_fd)
+{
+    struct err e = {0};
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) {
+        (void)err_sys(&e, -errno, "set the death signal");
+        give_up(status_fd, STAGE_PARENT, &e);
+    }
+    if (getppid() != init->own_pid)
+        _exit(1); /* it died before that line */
+}
+
+_Noreturn void seal_and_exec(struct init *init, const struct child_fds *fds)
+{
     struct err e = {0};
     int status_fd = fds->status_fd;
     int exe_fd = init->exe_fd;
@@ -243,16 +300,10 @@ _Noreturn void seal_and_exec(struct init *init, const struct child_fds *fds)
     };
     if (lay_out(sources, &status_fd, &exe_fd, &ruleset_fd, &e) < 0)
         give_up(status_fd, STAGE_LIMITS, &e);
-    if (set_limits(init, &e) < 0)
-        give_up(status_fd, STAGE_LIMITS, &e);
-    if (seal_drop_all(setup->uid, setup->gid, &e) < 0)
-        give_up(status_fd, STAGE_CAPS, &e);
-    if (ruleset_fd >= 0 && syscall(SYS_landlock_restrict_self, ruleset_fd, 0) < 0) {
-        (void)err_sys(&e, -errno, "landlock_restrict_self");
-        give_up(status_fd, STAGE_LANDLOCK, &e);
-    }
-    if (seal_filter((const char *)setup + setup->service_filter_at, setup->service_filter_bytes, &e) < 0)
-        give_up(status_fd, STAGE_SECCOMP, &e);
+    if (init_is_plain(init))
+        follow_parent(init, status_fd);
+    else
+        confine(init, ruleset_fd, status_fd);
 
     char name[NAME_BYTES];
     memcpy(name, init->contract->service, sizeof name);

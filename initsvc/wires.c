@@ -3,7 +3,7 @@
  *
  * Invariant: every socket is bound to the wire's interface before anything else.  That binding, which accepted
  * sockets inherit, is what makes the name of a caller true; the address alone would not (Linux answers for any local
- * address on any interface).
+ * address on any interface).  In plain mode every wire is "lo" and no name is true.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -44,6 +44,10 @@ int wire_listen(const struct init_wire *wire, int *ret_fd, struct err *e)
     if (result < 0)
         return result;
     struct sockaddr_in own = address_of(wire->own_address, wire->port);
+    int one = 1;
+    /* In plain mode hostd holds the port with a bound socket that does not listen, until we do. */
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0)
+        return err_sys(e, -errno, "SO_REUSEADDR on %s", wire->ifname);
     if (bind(fd, (struct sockaddr *)&own, sizeof own) < 0)
         return err_sys(e, -errno, "bind on %s", wire->ifname);
     if (listen(fd, BACKLOG) < 0)

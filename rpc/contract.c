@@ -31,7 +31,8 @@ static bool is_whole(const struct contract *contract)
         !holds(contract, contract->methods_at, contract->method_count, sizeof(struct contract_method)) ||
         !holds(contract, contract->ingresses_at, contract->ingress_count, sizeof(struct contract_ingress)) ||
         !holds(contract, contract->config_at, contract->config_count, sizeof(struct contract_config)) ||
-        !holds(contract, contract->strings_at, contract->strings_bytes, 1))
+        !holds(contract, contract->strings_at, contract->strings_bytes, 1) ||
+        !holds(contract, contract->paths_at, contract->path_count, sizeof(struct contract_path)))
         return false;
     const char *base = (const char *)contract;
     if (contract->config_count &&
@@ -108,6 +109,19 @@ bool contract_allows(const struct contract_link *link, uint32_t method)
             high = middle;
     }
     return false;
+}
+
+/* ---- paths of the service's root ---- */
+
+const char *rpc_path(const char *path)
+{
+    const struct contract_path *paths = (const void *)((const char *)rt.contract + rt.contract->paths_at);
+    for (uint32_t i = 0; i < rt.contract->path_count; i++) {
+        size_t bytes = strnlen(paths[i].to, CONTRACT_PATH_BYTES);
+        if (strncmp(path, paths[i].to, bytes) == 0 && (path[bytes] == '/' || path[bytes] == '\0'))
+            return rpc_printf("%.*s%s", CONTRACT_PATH_BYTES, paths[i].from, path + bytes);
+    }
+    return path;
 }
 
 /* ---- configuration of the service ---- */

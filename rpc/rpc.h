@@ -103,6 +103,15 @@ char *rpc_strdup(const char *text);
 char *rpc_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 ProtobufCAllocator *rpc_allocator(void); /* the same arena, for protobuf-c */
 
+/* ---- paths: the service's data directories and files ---- */
+
+/*
+ * Where `path` of the service's root ("/bank/bank.db") can be opened: path itself, but in plain mode, where there is no
+ * root of its own, the place on the host.  Without symbolic links on the way.  Of the fibre's arena; NULL when that is
+ * full.
+ */
+const char *rpc_path(const char *path);
+
 /* ---- configuration: [service.NAME.config] of the TOML ---- */
 
 /* key with dots: "routes.0.pattern".  fallback when the key is not there. */

@@ -79,6 +79,13 @@ struct contract_config {
     uint32_t reserved;
 };
 
+/* Plain mode only: where a path of the service's root really lies, as there is no such root.  See rpc_path(). */
+#define CONTRACT_PATH_BYTES 256
+struct contract_path {
+    char to[CONTRACT_PATH_BYTES];   /* absolute: "/bank" */
+    char from[CONTRACT_PATH_BYTES]; /* absolute, without symbolic links: "/var/lib/hostd/zoobar/bank" */
+};
+
 struct contract {
     uint32_t magic, version;
     uint32_t total_bytes; /* of header, arrays and strings */
@@ -95,8 +102,9 @@ struct contract {
     uint32_t config_at, config_count;        /* struct contract_config */
     uint32_t operator_first, operator_count; /* methods that `hostd call` may ask, in the method array */
     uint32_t strings_at, strings_bytes;
-    uint32_t ring_entries;       /* size of the submission queue */
-    struct io_uring_params ring; /* as io_uring_setup returned them: for mapping the inherited ring */
+    uint32_t paths_at, path_count; /* struct contract_path; none but in plain mode */
+    uint32_t ring_entries;         /* size of the submission queue */
+    struct io_uring_params ring;   /* as io_uring_setup returned them: for mapping the inherited ring */
 };
 
 /* What the service tells PID 1. */

@@ -14,7 +14,8 @@
  * `rpcprobe: done`.  $FIELD is that field of the last reply that had it; a call marked `until` is repeated until it is
  * OK (UNTIL_MS_MAX), for what another service has to do first.
  *
- * It also answers Profile.Render, with the calling service's name, so that it may stand where the profile service does.
+ * It also answers Profile.Render, with the calling service's name and, in plain mode, that it is not verified, so that
+ * it may stand where the profile service does.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,7 +128,8 @@ static int start(struct err *e)
 
 static enum rpc_status render(struct rpc_call *call, const ProfileRenderRequest *request, ProfileRenderReply *reply)
 {
-    reply->html = rpc_printf("called by %s", rpc_caller(call)->name);
+    const struct rpc_caller *caller = rpc_caller(call);
+    reply->html = rpc_printf("called by %s%s", caller->name, caller->is_verified ? "" : ", not verified");
     return reply->html != NULL ? RPC_OK : RPC_RESOURCE_EXHAUSTED;
 }
 

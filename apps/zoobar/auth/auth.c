@@ -185,13 +185,14 @@ static int start(struct err *e)
         return err_set(e, -EINVAL, "scrypt_log2_n is %lld, not within %d to %d", (long long)wanted, SECRET_LOG2_N_MIN,
                        SECRET_LOG2_N_MAX);
     log2_n = (int)wanted;
-    int result = secret_init(e);
+    const char *path = rpc_path(CRED_PATH);
+    int result = path ? secret_init(e) : err_set(e, -ENOMEM, "no memory for a path");
     if (!result && (result = secret_make_dummy(log2_n, &dummy)))
         result = err_sys(e, result, "random numbers");
     if (!result)
-        result = cred_open(CRED_PATH, &cred, e);
+        result = cred_open(path, &cred, e);
     if (!result)
-        result = cred_open_reader(CRED_PATH, &cred_reader, e);
+        result = cred_open_reader(path, &cred_reader, e);
     if (!result)
         result = rpc_worker_start(NULL, NULL, AUTH_HASH_QUEUE_MAX, &hasher, e);
     if (!result)

@@ -215,11 +215,12 @@ static enum rpc_status log_(struct rpc_call *call, const BankLogRequest *request
 static int start(struct err *e)
 {
     static const struct rpc_worker_ops batched = {.begin = begin, .end = end};
-    int result = session_init(e);
+    const char *path = rpc_path(BANK_PATH);
+    int result = path ? session_init(e) : err_set(e, -ENOMEM, "no memory for a path");
     if (!result)
-        result = ledger_open(BANK_PATH, rpc_config_int("opening_balance", BANK_OPENING_BALANCE), &ledger, e);
+        result = ledger_open(path, rpc_config_int("opening_balance", BANK_OPENING_BALANCE), &ledger, e);
     if (!result)
-        result = ledger_open_reader(BANK_PATH, &ledger_reader, e);
+        result = ledger_open_reader(path, &ledger_reader, e);
     if (!result)
         result = rpc_worker_start(&batched, ledger, BANK_QUEUE_MAX, &writer, e);
     if (!result)

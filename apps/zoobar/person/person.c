@@ -116,9 +116,10 @@ static enum rpc_status set_profile(struct rpc_call *call, const PersonSetProfile
 static int start(struct err *e)
 {
     static const struct rpc_worker_ops batched = {.begin = begin, .end = end};
-    int result = session_init(e);
+    const char *path = rpc_path(PERSON_PATH);
+    int result = path ? session_init(e) : err_set(e, -ENOMEM, "no memory for a path");
     if (!result)
-        result = people_open(PERSON_PATH, &people, e);
+        result = people_open(path, &people, e);
     if (!result)
         result = rpc_worker_start(&batched, people, PERSON_QUEUE_MAX, &worker, e);
     return result;

@@ -28,7 +28,8 @@ static int start(struct err *e)
     max_age_s = rpc_config_int("max_age_s", 300);
     if (max_age_s < 0 || max_age_s > 31536000)
         return err_set(e, -EINVAL, "config max_age_s: %lld is not between 0 and a year", max_age_s);
-    int result = media_load(rpc_config_string("root", "/media"), &media, e);
+    const char *root = rpc_path(rpc_config_string("root", "/media"));
+    int result = root ? media_load(root, &media, e) : err_set(e, -ENOMEM, "no memory for a path");
     if (result == 0)
         log_line("%zu files, %zu bytes", media.count, media.bytes);
     return result;
