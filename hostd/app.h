@@ -18,23 +18,12 @@
 #include "hostd/filter.h"
 #include "hostd/logtail.h"
 #include "hostd/plan.h"
+#include "hostd/states.h"
 #include "initsvc/contract.h"
 #include "netconf/netconf.h"
 
 #define APP_PATH_BYTES 256
 #define APP_STOP_WAITERS_MAX 16u
-
-enum instance_state {
-    INSTANCE_DOWN,       /* nothing of it exists; restart_at_ms says when it is tried again */
-    INSTANCE_STARTING,   /* cloned; waits for LISTENING */
-    INSTANCE_LISTENING,  /* waits until every callee's listener for it stands */
-    INSTANCE_CONNECTING, /* told to connect; waits for READY */
-    INSTANCE_READY,
-    INSTANCE_STOPPING, /* told to stop */
-    INSTANCE_ENDED,    /* by itself, and its restart policy leaves it so: nothing of it exists */
-    INSTANCE_FAILED,   /* ended too often, or badly and its policy leaves it so: nothing of it exists */
-    INSTANCE_STATE_COUNT
-};
 
 struct instance {
     enum instance_state state;
@@ -107,7 +96,7 @@ int spawn_service(struct app *app, uint32_t service, enum init_stage *ret_stage,
 int spawn_ingresses(struct app *app, struct err *e);
 /* The wire of link as one end sees it.  Plain mode: interface lo, 127.0.0.1, a port of its own. */
 void spawn_wire(const struct app *app, uint32_t link, uint32_t direction, struct init_wire *ret_wire);
-/* Kills what runs and gives back everything; the state becomes DOWN. */
+/* Kills what runs, waits for its end, and gives back everything. */
 void instance_done(struct app *app, uint32_t service);
 
 /* ---- supervise.c ---- */
@@ -117,7 +106,6 @@ int supervise_start(struct app *app, struct err *e);
 int supervise_run(struct app *app);
 void supervise_stop(struct app *app); /* begins an orderly stop */
 void supervise_kill_all(struct app *app);
-const char *instance_state_name(enum instance_state state);
 #define SERVICE_NAME(app, i) ((app)->plan->services[i].manifest->name)
 
 /* ---- rundir.c: /run/hostd/<app> and the data below the state directory ---- */

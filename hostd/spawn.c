@@ -545,7 +545,6 @@ int spawn_service(struct app *app, uint32_t index, enum init_stage *ret_stage, s
     fd_close(&instance->log_fd[0]);
     fd_close(&instance->log_fd[1]);
     fd_close(&instance->status_fd);
-    instance->state = INSTANCE_STARTING;
     instance->started_at_ms = clock_ms();
     return 0;
 }
@@ -573,5 +572,4 @@ void instance_done(struct app *app, uint32_t index)
     fd_close(&instance->status_fd);
     instance->init_pid = 0;
     instance->service_pid = 0;
-    instance->state = INSTANCE_DOWN;
 }

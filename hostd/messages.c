@@ -1,0 +1,164 @@
+/*
+ * messages.c - what hostd and the PID 1 of a service tell each other (initsvc/contract.h).
+ *
+ * What PID 1 says about its service becomes an event of the instance, a count of a wire, or a line for whoever watches.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include "hostd/supervise.h"
+#include "rpc/base/hash.h"
+#include "rpc/base/own.h"
+
+/* ---- to PID 1 ---- */
+
+void tell(struct app *app, uint32_t index, const struct init_message *message)
+{
+    struct instance *instance = &app->instances[index];
+    if (instance->stage_fd < 0)
+        return;
+    /* A PID 1 that does not read 200 messages is stuck: ending it is what its pidfd then reports. */
+    if (send(instance->stage_fd, message, sizeof *message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        instance_kill(instance);
+}
+
+void tell_renewed(struct app *app, uint32_t link, uint32_t direction)
+{
+    const struct plan_link *l = &app->plan->links[link];
+    struct init_message message = {.kind = INIT_RENEW, .link = direction == LINK_IN ? l->to_end : l->from_end};
+    spawn_wire(app, link, direction, &message.wire);
+    tell(app, direction == LINK_IN ? l->to : l->from, &message);
+}
+
+/* ---- from PID 1 ---- */
+
+/* The first child of PID 1: the service, by the host's number. */
+static pid_t first_child(pid_t init_pid)
+{
+    char path[64], text[32];
+    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)init_pid, (int)init_pid);
+    FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (got <= 0)
+        return 0;
+    text[got] = '\0';
+    return (pid_t)strtol(text, NULL, 10);
+}
+
+/* A callee's listener for one link stands (or could not be made). */
+static void link_listening(struct app *app, uint32_t index, const struct init_message *message)
+{
+    const struct plan_service *service = &app->plan->services[index];
+    if (message->link >= service->link_count)
+        return;
+    uint32_t link = app->plan->service_links[service->link_first + message->link].link;
+    struct wire *wire = &app->wires[link];
+    if (!wire->is_awaited || app->plan->links[link].to != index)
+        return;
+    uint32_t caller = app->plan->links[link].from;
+    wire->is_awaited = false;
+    if (message->error.code)
+        say(app, "service '%s', stage listen: link from '%s': %s", SERVICE_NAME(app, index), SERVICE_NAME(app, caller),
+            message->error.text);
+    if (app->instances[caller].awaited > 0)
+        app->instances[caller].awaited--;
+    try_proceed(app, caller);
+}
+
+/* Name of a method of the callee by its number; "a method that it does not have" for any other. */
+static const char *method_name(const struct app *app, uint32_t service, uint32_t id)
+{
+    const struct manifest *manifest = app->plan->manifest;
+    const struct manifest_service *callee = app->plan->services[service].manifest;
+    for (uint32_t i = 0; i < callee->methods_count; i++) {
+        const char *name = manifest_methods(manifest)[callee->methods_first + i].name;
+        if (method_id(name) == id)
+            return name;
+    }
+    return "a method that it does not have";
+}
+
+/* One event per note of the callee's librpc, which gathers what was denied for a tenth of a second. */
+static void say_denied(const struct app *app, uint32_t link, const struct note_up *note)
+{
+    const struct plan_link *l = &app->plan->links[link];
+    say(app, "denied: '%s' called %s of '%s' (%u times); the link on line %u does not allow it",
+        SERVICE_NAME(app, l->from), method_name(app, l->to, note->method), SERVICE_NAME(app, l->to), note->count,
+        l->manifest->line);
+}
+
+static void counted(struct app *app, uint32_t index, const struct init_message *message)
+{
+    const struct plan_service *service = &app->plan->services[index];
+    if (message->link >= service->link_count)
+        return;
+    const struct plan_end *end = &app->plan->service_links[service->link_first + message->link];
+    struct wire *wire = &app->wires[end->link];
+    const struct plan_link *link = &app->plan->links[end->link];
+    switch (message->note.kind) {
+    case NOTE_DENIED:
+        wire->denied_calls += message->note.count;
+        say_denied(app, end->link, &message->note);
+        return;
+    case NOTE_BROKEN:
+        wire->broken += message->note.count;
+        say(app, "protocol broken by '%s' on the link from '%s' to '%s': connection closed (%u times)",
+            SERVICE_NAME(app, end->direction == LINK_IN ? link->from : link->to), SERVICE_NAME(app, link->from),
+            SERVICE_NAME(app, link->to), message->note.count);
+        return;
+    case NOTE_CALLS:
+        if (end->direction == LINK_IN) /* the callee's count; the caller's would be the same calls again */
+            wire->calls += message->note.count;
+        return;
+    default:
+        return;
+    }
+}
+
+static void handle_message(struct app *app, uint32_t index, const struct init_message *message)
+{
+    struct instance *instance = &app->instances[index];
+    switch (message->kind) {
+    case INIT_STAGE:
+        if (message->error.code)
+            note_failure(instance, message->stage, &message->error);
+        return;
+    case INIT_STARTED:
+        instance->service_pid = first_child(instance->init_pid);
+        return;
+    case INIT_LISTENING:
+        if (message->link == UINT32_MAX)
+            instance_event(app, index, EVENT_LISTENING);
+        else
+            link_listening(app, index, message);
+        return;
+    case INIT_IS_READY:
+        instance_event(app, index, EVENT_SERVES);
+        return;
+    case INIT_COUNTS:
+        counted(app, index, message);
+        return;
+    case INIT_EXITED:
+        instance->wait_status = (int)message->value;
+        instance->has_status = true;
+        return;
+    default:
+        return;
+    }
+}
+
+void read_stage(struct app *app, uint32_t index)
+{
+    struct instance *instance = &app->instances[index];
+    struct init_message message;
+    ssize_t got = -1;
+    while (instance->stage_fd >= 0 && (got = recv(instance->stage_fd, &message, sizeof message, MSG_DONTWAIT)) > 0) {
+        if (got != (ssize_t)sizeof message)
+            continue;
+        message.error.text[ERR_TEXT_BYTES - 1] = '\0';
+        handle_message(app, index, &message);
+    }
+    if (got == 0 && instance->stage_fd >= 0) /* its end shows by the pidfd; this one would be readable for ever */
+        turn_unwatch_stage(app, index);
+}
