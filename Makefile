@@ -29,7 +29,7 @@ GEN_CFLAGS = -std=c17 $(CFLAGS) $(HARDEN) -w $(CPPFLAGS)
 VERSION := 0.1.0
 CPPFLAGS += -DHOSTD_VERSION='"$(VERSION)"'
 
-.PHONY: all deps deps-run run test check clean help format unit clang test-tools
+.PHONY: all man install uninstall deps deps-run deps-install run test check clean help format unit clang test-tools
 all:
 
 # ---- packages ------------------------------------------------------------------------------------------------------
@@ -38,9 +38,11 @@ all:
 RUN_PACKAGES := gcc g++ libc6-dev libgumbo-dev libjansson-dev libmnl-dev libnftnl-dev libnl-3-dev libprotobuf-c-dev \
 	libseccomp-dev libsqlite3-dev libssl-dev libtomlplusplus-dev liburing-dev \
 	node-llhttp protobuf-c-compiler
+# What installing needs beyond that.
+INSTALL_PACKAGES := scdoc
 # What the tests need beyond that.
 TEST_PACKAGES := bats bats-assert bats-support chromium chromium-driver clang clang-format clang-tidy curl iproute2 jq \
-	fonts-dejavu-core libclang-rt-14-dev libcmocka-dev nftables procps shellcheck sqlite3 strace util-linux
+	fonts-dejavu-core groff-base libclang-rt-14-dev libcmocka-dev nftables procps shellcheck sqlite3 strace util-linux
 
 # $(call missing,PACKAGES): those that dpkg does not have installed.  Empty where there is no dpkg: others name packages otherwise.
 missing = $(filter-out $(shell command -v dpkg-query >/dev/null || echo $(1); \
@@ -57,8 +59,8 @@ endef
 
 # A build that lacks a package says so at once, instead of a compiler's "no such file".
 GOALS := $(or $(MAKECMDGOALS),all)
-ifneq ($(filter-out deps deps-run run test fuzz check clean help format,$(GOALS)),)
-MISSING := $(call missing,$(RUN_PACKAGES) $(if $(filter unit test-tools,$(GOALS)),libcmocka-dev) $(if $(filter clang,$(GOALS)),clang))
+ifneq ($(filter-out deps deps-run deps-install run test fuzz install uninstall check clean help format,$(GOALS)),)
+MISSING := $(call missing,$(RUN_PACKAGES) $(if $(filter man,$(GOALS)),$(INSTALL_PACKAGES)) $(if $(filter unit test-tools,$(GOALS)),libcmocka-dev) $(if $(filter clang,$(GOALS)),clang))
 ifneq ($(MISSING),)
 $(error packages are missing: $(MISSING).  As root, run `make deps`)
 endif
@@ -69,6 +71,7 @@ endif
 help:
 	@echo 'make          builds everything into build/bin'
 	@echo 'make run      installs what is missing, builds, starts zoobar at http://127.0.0.1:8080/ (as root; Ctrl-C stops it)'
+	@echo 'make install  builds, and installs programs, manual pages and the zoobar example below DESTDIR and PREFIX=/usr/local'
 	@echo 'make test     installs what is missing, builds, runs every test; ONLY="unit bats/web.bats" runs a part'
 	@echo 'make fuzz     runs every fuzzer for FUZZ_SECONDS=600 each; make test does for 20'
 	@echo 'make check    the rules of the tree: who includes whom, format, shell scripts, static analysis'
@@ -78,9 +81,11 @@ help:
 	@echo 'make clean    removes build/'
 
 deps:
-	$(call install,$(RUN_PACKAGES) $(TEST_PACKAGES))
+	$(call install,$(RUN_PACKAGES) $(INSTALL_PACKAGES) $(TEST_PACKAGES))
 deps-run:
 	$(call install,$(RUN_PACKAGES))
+deps-install:
+	$(call install,$(RUN_PACKAGES) $(INSTALL_PACKAGES))
 
 # A second make builds: what deps installs must be there when the packages are looked at.
 BUILD = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -91,9 +96,28 @@ run: deps-run
 
 # ONLY: words for tests/run (check, unit, bats, bats/web.bats, unit/frame).
 test: deps
-	+@$(BUILD) all unit test-tools fuzzers
+	+@$(BUILD) all man unit test-tools fuzzers
 	+@$(BUILD) clang
 	@exec tests/run --build $(B) $(ONLY)
+
+# hostd in bin, what it starts in libexec/hostd, where no shell finds them: one of them is called echo.  The tree may be
+# moved afterwards.  uninstall removes what install put there, and folders that are empty then.
+PREFIX ?= /usr/local
+INSTALL_BIN = $(DESTDIR)$(PREFIX)/bin
+INSTALL_LIBEXEC = $(DESTDIR)$(PREFIX)/libexec/hostd
+INSTALL_MAN = $(DESTDIR)$(PREFIX)/share/man
+INSTALL_SHARE = $(DESTDIR)$(PREFIX)/share/hostd
+install: deps-install
+	+@$(BUILD) all man
+	install -D -t $(INSTALL_BIN) $(B)/bin/hostd
+	install -D -t $(INSTALL_LIBEXEC) $(SERVICES)
+	for page in $(MAN_PAGES); do install -D -m 644 -t $(INSTALL_MAN)/man$${page##*.} $$page || exit 1; done
+	install -D -m 644 -t $(INSTALL_SHARE)/zoobar apps/zoobar/zoobar.toml
+	install -D -m 644 -t $(INSTALL_SHARE)/zoobar/media $(wildcard apps/zoobar/media/*)
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/hostd README.md LICENSE
+uninstall:
+	rm -f $(INSTALL_BIN)/hostd $(foreach page,$(notdir $(MAN_PAGES)),$(INSTALL_MAN)/man$(subst .,,$(suffix $(page)))/$(page))
+	rm -rf $(INSTALL_LIBEXEC) $(INSTALL_SHARE) $(DESTDIR)$(PREFIX)/share/doc/hostd
 
 # The same sources under clang: another compiler's warnings are errors too.
 clang:
@@ -177,6 +201,7 @@ endef
 include rpc/module.mk netconf/module.mk rootfs/module.mk initsvc/module.mk hostd/module.mk apps/module.mk tests/module.mk
 
 all: $(SERVICES)
+man: $(MAN_PAGES)
 unit: $(UNIT_TESTS)
 test-tools: $(TEST_TOOLS)
 

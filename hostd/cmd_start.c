@@ -162,18 +162,17 @@ static int open_place(struct app *app, const struct options *options, struct err
 static int open_programs(struct app *app, struct err *e)
 {
     char path[PATH_MAX];
-    ssize_t bytes = readlink("/proc/self/exe", path, sizeof path - sizeof "initsvc");
-    if (bytes < 0)
-        return err_sys(e, -errno, "read /proc/self/exe");
-    path[bytes] = '\0';
-    memcpy(strrchr(path, '/') + 1, "initsvc", sizeof "initsvc"); /* an absolute path has a slash */
-    app->initsvc_fd = open(path, O_PATH | O_CLOEXEC);
+    int result = manifest_bin_dir(path);
+    if (result < 0)
+        return err_sys(e, result, "find the folder of hostd's programs");
+    FD_AUTO int bin_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    app->initsvc_fd = bin_fd < 0 ? -1 : openat(bin_fd, "initsvc", O_PATH | O_CLOEXEC);
     if (app->initsvc_fd < 0)
-        return err_sys(e, -errno, "open %s", path);
+        return err_sys(e, -errno, "open %s/initsvc", path);
     app->hostd_pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
     if (app->hostd_pidfd < 0)
         return err_sys(e, -errno, "pidfd_open");
-    int result = app->is_plain ? 0 : filter_init(&app->init_filter, e);
+    result = app->is_plain ? 0 : filter_init(&app->init_filter, e);
     for (int profile = 0; !app->is_plain && result == 0 && profile < PROFILE_COUNT; profile++)
         result = filter_service((enum plan_profile)profile, &app->service_filters[profile], e);
     return result;

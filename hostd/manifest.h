@@ -131,6 +131,10 @@ struct manifest {
 #define MANIFEST_PARSE_MS_MAX 10000
 int manifest_load(const char *path, struct manifest **ret_manifest, char report[MANIFEST_REPORT_BYTES]);
 
+/* Where hostd's own programs lie, and bare names of programs are looked up: libexec/hostd beside the bin of an install,
+ * else the folder of hostd itself.  Absolute, without symlinks. */
+int manifest_bin_dir(char ret_dir[MANIFEST_PATH_BYTES_MAX]);
+
 /* What the parser may ask of the file system.  manifest_load() answers by messages, tests from memory. */
 struct manifest_io {
     void *context;

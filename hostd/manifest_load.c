@@ -404,8 +404,7 @@ static int take_answer(const struct source *source, const struct answer *answer,
 
 /* ---- the file ---- */
 
-/* Where bare names of programs are looked up: libexec/hostd beside the bin of an install, else beside hostd itself. */
-static int find_bin_dir(char ret_dir[PATH_MAX])
+int manifest_bin_dir(char ret_dir[MANIFEST_PATH_BYTES_MAX])
 {
     char self[PATH_MAX], installed[PATH_MAX];
     ssize_t bytes = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -460,7 +459,7 @@ static int read_source(const char *path, struct source *source, char report[MANI
     int r = find_dir(path, source->dir);
     if (r < 0)
         return report_failure(report, path, r, "its folder");
-    r = find_bin_dir(source->bin_dir);
+    r = manifest_bin_dir(source->bin_dir);
     return r < 0 ? report_failure(report, path, r, "the folder of hostd's programs") : 0;
 }
 

@@ -9,5 +9,11 @@ $(B)/bin/hostd: $(HOSTD_OBJECTS) $(B)/lib/libnetconf.a $(B)/lib/librootfs.a $(B)
 	@mkdir -p $(@D)
 	$(CXX) $(CFLAGS) -Wl,-z,now -o $@ $^ $(HOSTD_LIBRARIES)
 
+# Manual pages: built by install and by tests, not by all.
+MAN_PAGES := $(patsubst hostd/man/%.scd,$(B)/man/%,$(wildcard hostd/man/*.scd))
+$(B)/man/%: hostd/man/%.scd
+	@mkdir -p $(@D)
+	scdoc <$< >$@
+
 # What a unit test of the service list links: everything of it that is pure.
 MANIFEST_SOURCES := $(addprefix hostd/,manifest.c manifest_parse.c rules.c report.c suggest.c schema.c toml.cpp) rpc/base/err.c
