@@ -45,9 +45,10 @@ on_a_machine_of_its_own() {
         shift 2
         exec "$@"' - "$APP" "$INSTALLED" "$@" 3>&- || result=$?
     [ -z "$made_state" ] || rmdir /var/lib/hostd
-    for tree in $(awk '$3 ~ /^cgroup/ {print $2}' /proc/self/mounts); do
-        while [ -d "$tree/$APP" ] && ! find "$tree/$APP" -depth -type d -exec rmdir {} +; do sleep 0.1; done
-    done 2>/dev/null
+    while read -r tree; do # empty now; the kernel may count the last process for a moment longer
+        no_groups() { [ ! -d "$tree/$APP" ] || find "$tree/$APP" -depth -type d -exec rmdir {} + 2>/dev/null; }
+        wait_until 10 no_groups || result=1
+    done < <(awk '$3 ~ /^cgroup/ {print $2}' /proc/self/mounts)
     return $result
 }
 
@@ -79,14 +80,15 @@ on_a_machine_of_its_own() {
         run bash "$ROOT/tests/bats/examples.bash" wrong.md
         assert_failure 1
         assert_output --partial 'not as stated'
-        printf '```\n$ %s\n```\n' "${1/ # ... /$'\n'}" >wrong.scd
+        printf '```\n$ %s\n```\n' "${1/ # ... /$'\n'}" >wrong.scd # what it states is then a line of its own
         run bash "$ROOT/tests/bats/examples.bash" wrong.scd
         assert_failure 1
     }
     wrong false
     wrong 'echo one # ... two'
+    wrong 'echo two # ... two (exit code 1)'
     wrong "$HOSTD start none.toml"
-    printf '```\n$ echo "a   b"; echo c\na ...\nc\n```\n' >right.scd
+    printf '```\n$ echo "a   b"; echo "[c]"\na ...\n...\n[c]\n$ true\n```\n' >right.scd
     run bash "$ROOT/tests/bats/examples.bash" right.scd
     assert_success
 }
@@ -96,9 +98,9 @@ whole_list() {
     local list=$1 name
     cat "$list"
     grep -q '^\[app\]' "$list" || printf '\n[app]\nname = "example"\n'
-    for name in $(sed -nE 's/^(from|to) *= *"(.*)".*/\2/p' "$list" | sort -u); do
+    while read -r name; do
         grep -q "^\[service.$name\]" "$list" || printf '\n[service.%s]\nexec = "%s"\n' "$name" "$name"
-    done
+    done < <(sed -nE 's/^(from|to) *= *"(.*)".*/\2/p' "$list" | sort -u)
 }
 
 @test "every service list of README and the manual pages is right" {
@@ -156,7 +158,7 @@ command_section() { awk -v name="$1" '/^[#*]/ {on = $0 ~ "^\\*" name "\\*"} on' 
             [ "$option" = -- ] && continue
             # --app is the same everywhere: once, for all.
             if [ "$option" = --app ]; then
-                grep -q '^\*--app\*' "$(manual hostd.1)"
+                grep -qF '*--app*' "$(manual hostd.1)"
             else
                 command_section "$command" | grep -qF -- "*$option*" || { echo "hostd(1), $command: $option is not explained"; return 1; }
             fi
@@ -201,9 +203,9 @@ take_link [[link]]
 END
     [ "$seen" -ge 20 ]
     # And every key of the page is the parser's.
-    for key in $(sed -nE 's/^\*([a-z_]+)\*( =.*|$)/\1/p' "$(manual hostd.toml.5)"); do
+    while read -r key; do
         grep -qE "^ *\{\"$key\", TREE_" "$PARSER" || { echo "the parser does not know '$key'"; return 1; }
-    done
+    done < <(sed -nE 's/^\*([a-z_]+)\*( =.*|$)/\1/p' "$(manual hostd.toml.5)")
 }
 
 @test "every word that a key may have is in hostd.toml(5)" {
@@ -217,6 +219,7 @@ END
 @test "README names tests that are there, and every promise's test" {
     for name in $(grep -oE '`[a-z]+\.bats`' "$ROOT/README.md" | tr -d '`'); do [ -f "$ROOT/tests/bats/$name" ]; done
     for name in "$ROOT"/tests/bats/*.bats; do
+        [ "$name" != "$ROOT/tests/bats/echo.bats" ] || continue # the smallest service, for the author of one
         grep -qF "\`${name##*/}\`" "$ROOT/README.md" || { echo "README does not name ${name##*/}"; return 1; }
     done
 }

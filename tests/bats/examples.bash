@@ -1,9 +1,10 @@
 # examples.bash - the examples of README and of the manual pages, taken out and run for real.
 #
 # An example is a block of code:
-#   README.md      ```sh (one command a line; a comment "# ... TEXT" says that its output holds TEXT) and ```toml
+#   README.md      ```sh (one command a line; a comment "# ... TEXT" says that its output holds TEXT, and "(exit code N)"
+#                  that it fails so) and ```toml
 #   *.scd          ``` blocks: one that begins with "$ " is a session (commands behind "$ ", then what they print, with
-#                  "..." for anything), every other one is a service list
+#                  "..." for anything, and for any lines when alone on one), every other one is a service list
 # Runs of spaces count as one, so that columns may be aligned for the eye.
 # shellcheck shell=bash
 
@@ -25,8 +26,9 @@ squeeze() { tr -s ' \t' ' ' | sed -E 's/^ //; s/ $//'; }
 # pattern: of lines with "..." for anything, a glob.
 pattern() {
     local text
-    text=$(squeeze | sed -E 's/[][*?\\]/\\&/g')
-    printf '%s' "${text//.../*}"
+    text=$(squeeze | sed -E 's/[][*?\\]/\\&/g; s/\.\.\./*/g')
+    text=${text//$'\n*\n'/"*"} text=${text/#$'*\n'/"*"} text=${text/%$'\n*'/"*"}
+    printf '%s' "$text"
 }
 
 # goes_on COMMAND: does it run until it is stopped?
@@ -39,9 +41,9 @@ fail_example() {
     exit 1
 }
 
-# run_example COMMAND GLOB: exit code 0, and an output like GLOB.
+# run_example COMMAND GLOB [CODE]: exit code 0 or CODE, and an output like GLOB.
 run_example() {
-    local command=$1 glob=$2 output code=0 until=$((SECONDS + 10)) log
+    local command=$1 glob=$2 expected=${3:-0} output code=0 until=$((SECONDS + 10)) log
     printf '+ %s\n' "$command"
     if goes_on "$command"; then
         log=$(mktemp)
@@ -57,7 +59,7 @@ run_example() {
         code=0
         output=$(bash -c "$command" 2>&1 3>&-) || code=$?
         # shellcheck disable=SC2053 # a glob
-        [ "$code" = 0 ] && [[ $(squeeze <<<"$output") == $glob ]] && return
+        [ "$code" = "$expected" ] && [[ $(squeeze <<<"$output") == $glob ]] && return
         may_repeat "$command" && [ "$SECONDS" -lt "$until" ] || fail_example "$command" "$code" "$output"
         sleep 0.05
     done
@@ -65,12 +67,13 @@ run_example() {
 
 # run_sh_block, run_session: the block on stdin.
 run_sh_block() {
-    local line
+    local line stated code
     while IFS= read -r line; do
+        stated="*" code=$(sed -nE 's/.*\(exit code ([0-9]+)\)$/\1/p' <<<"$line")
+        [[ $line != *"# ... "* ]] || stated=*$(sed -E 's/.*# \.\.\. //; s/ \(exit code [0-9]+\)$//' <<<"$line" | pattern)*
         case $line in
         "" | "make test"*) ;; # this is what `make test` runs
-        *"# ... "*) run_example "$line" "*$(pattern <<<"${line##*# ... }")*" ;;
-        *) run_example "$line" "*" ;;
+        *) run_example "$line" "$stated" "$code" ;;
         esac
     done
 }
@@ -78,15 +81,13 @@ run_session() {
     local line command="" stated=""
     while IFS= read -r line; do
         if [[ $line == "$ "* ]]; then
-            [ -z "$command" ] || run_example "$command" "${stated:-"*"}"
+            [ -z "$command" ] || run_example "$command" "$(pattern <<<"${stated:-...}")"
             command=${line#"$ "} stated=""
-        elif [ -n "$stated" ]; then
-            stated+=$'\n'$(pattern <<<"$line")
         else
-            stated=$(pattern <<<"$line")
+            stated+=${stated:+$'\n'}$line
         fi
     done
-    [ -z "$command" ] || run_example "$command" "${stated:-"*"}"
+    [ -z "$command" ] || run_example "$command" "$(pattern <<<"${stated:-...}")"
 }
 
 # run_examples FILE: all of its commands, in order; what was started must have ended well when they are through.
