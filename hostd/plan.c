@@ -3,8 +3,8 @@
  *
  * Slots of a service's ring table, in this order:
  *
- *     0 event   1 notes   | link 0 | link 1 | ... | ingress 0 | ingress 1 | ...
- *                           in:  2 listeners + 4 connections        1 listener + 512 connections
+ *     0 event   1 notes   | link 0 | link 1 | ... | ingress 0 | ingress 1 | ...              | operator
+ *                           in:  2 listeners + 4 connections        1 listener + 512 connections  2 connections
  *                           out: 2 connections
  */
 #include "hostd/plan.h"
@@ -145,6 +145,8 @@ static int lay_out_service(struct plan *plan, uint32_t service, uint32_t uid_bas
     s->ingress_slot_first = slot;
     s->ingress_slots = 1 + PLAN_INGRESS_CONNECTIONS;
     slot += m->ingress_count * s->ingress_slots;
+    s->operator_slot_first = slot;
+    slot += PLAN_OPERATOR_CONNECTIONS;
     s->slot_count = slot;
     if (slot > PLAN_SLOTS_MAX)
         return err_set(e, -EOVERFLOW,
@@ -253,6 +255,9 @@ int plan_contract(const struct plan *plan, uint32_t service, uint32_t generation
         .fibres_max = s->fibres_max,
         .message_bytes_max = s->message_bytes_max,
         .ring_entries = s->ring_entries,
+        .operator_slot_first = s->operator_slot_first,
+        .operator_slot_count = PLAN_OPERATOR_CONNECTIONS,
+        .operator_line = s->manifest->line,
     };
     copy_name(header.app, m->app);
     copy_name(header.service, s->manifest->name);

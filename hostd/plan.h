@@ -29,7 +29,8 @@
 #define PLAN_LINK_IN_CONNECTIONS 4u /* accepted connections a caller may hold on one link */
 #define PLAN_LINK_OUT_CONNECTIONS 2u
 #define PLAN_INGRESS_CONNECTIONS 512u
-#define PLAN_SLOTS_MAX 4096u /* of a ring's table: 12 bits in wire_user_data() */
+#define PLAN_OPERATOR_CONNECTIONS 2u /* of `hostd call`, at once, to one service */
+#define PLAN_SLOTS_MAX 4096u         /* of a ring's table: 12 bits in wire_user_data() */
 #define PLAN_MEMORY_BYTES_DEFAULT (256u << 20)
 #define PLAN_PIDS_DEFAULT 32u
 #define PLAN_FIBRES_MAX 1024u /* calls and streams at once: the stacks are reserved, touched only when used */
@@ -67,6 +68,7 @@ struct plan_service {
     uint32_t link_first, link_count; /* in plan.service_links */
     uint32_t ingress_slot_first;     /* slots of ingress k: ingress_slot_first + k * ingress_slots */
     uint32_t ingress_slots;
+    uint32_t operator_slot_first; /* the last PLAN_OPERATOR_CONNECTIONS of the table */
 };
 
 /* One link as one of its two services sees it. */

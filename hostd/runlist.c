@@ -53,7 +53,7 @@ static int read_file(int run_fd, const char *app_name, const char *name, size_t 
 
 int runlist_read(const char *app_name, char ret_path[RUNLIST_PATH_BYTES], struct manifest **ret_manifest, struct err *e)
 {
-    char directory[sizeof RUN_ROOT + NAME_BYTES + 1];
+    char directory[APP_PATH_BYTES];
     (void)snprintf(directory, sizeof directory, "%s/%.*s", RUN_ROOT, NAME_BYTES - 1, app_name);
     FD_AUTO int run_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (run_fd < 0)

@@ -9,7 +9,8 @@
  * "exec".
  *
  * Invariants
- *  I1  Every message is one fixed-size struct init_message; descriptors travel only with INIT_SETUP.
+ *  I1  Every message is one fixed-size struct init_message; descriptors travel only with INIT_SETUP, and one with
+ *      INIT_OPERATOR.
  *  I2  hostd's death (end of file on the socket) is no error after READY: PID 1 goes on.
  */
 #ifndef INITSVC_CONTRACT_H
@@ -111,12 +112,13 @@ enum init_message_kind {
     INIT_CONNECT,   /* hostd → init: everybody listens, go on */
     INIT_RENEW,     /* hostd → init: link, wire: the peer restarted, this is its new wire: listen on it, or (the peer
                        listens) connect */
+    INIT_OPERATOR,  /* hostd → init, with one descriptor: a connection of `hostd call` for the service */
     INIT_STOP,      /* hostd → init: tell the service to finish, kill it after value ms */
     INIT_STAGE,     /* init → hostd: stage, error (code 0: passed) */
     INIT_STARTED,   /* init → hostd: value = pid of the service as init sees it */
     INIT_LISTENING, /* init → hostd: link: its listener stands; link = UINT32_MAX: all of the start */
     INIT_IS_READY,  /* init → hostd */
-    INIT_COUNTS,    /* init → hostd: link, note: a note_up of the service that counts */
+    INIT_COUNTS,    /* init → hostd: link (or OPERATOR_LINK), note: a note_up of the service that counts */
     INIT_EXITED,    /* init → hostd: value = wait status of the service */
     INIT_KIND_COUNT
 };

@@ -27,7 +27,8 @@ struct link {
     uint32_t denied, denied_method, broken, calls; /* not yet told to hostd */
 };
 
-#define LOG_LINES_PER_S 1000u /* a debug log of a busy service; at most 4 MB a second of full lines */
+#define OPERATOR_WAITING_MAX 4u /* connections of `hostd call`; one more is closed at once */
+#define LOG_LINES_PER_S 1000u   /* a debug log of a busy service; at most 4 MB a second of full lines */
 #define LOG_LINES_BURST 5000u
 
 struct logs {
@@ -53,6 +54,11 @@ struct init {
     const struct contract *contract; /* the template in the setup */
     struct link links[LINKS_MAX];
     size_t link_count;
+    struct link operator;                       /* its counts only */
+    uint32_t operator_taken;                    /* bits: slots of its quota that hold a connection */
+    uint32_t operator_count;                    /* connections handed over so far */
+    int operator_waiting[OPERATOR_WAITING_MAX]; /* connections for which no slot is empty yet, the oldest first */
+    uint32_t operator_waiting_count;
 
     int exe_fd;  /* the binary, in the new root */
     int ring_fd; /* our duplicate of the service's ring */

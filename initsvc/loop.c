@@ -2,6 +2,7 @@
  * loop.c - PID 1 after the start: one loop, one exit.
  *
  *   poll ──▶ hostd's messages  (renew a link, stop)          loop_message()
+ *        │                     (a connection of hostd call)    operator_came()
  *        ├─▶ the service's notes (ready, wants a wire, counts) service_note()
  *        ├─▶ the service's output → log files                logs_write()
  *        ├─▶ dials under way, dials to try again             dial_done(), dial()
@@ -151,13 +152,80 @@ void loop_message(struct init *init, const struct init_message *message)
     }
 }
 
+/* ---- the operator ---- */
+
+static bool operator_has_room(const struct init *init)
+{
+    return init->operator_taken != (1ull << init->contract->operator_slot_count) - 1;
+}
+
+/* Hands the oldest connection over, as long as a slot is empty. */
+static void operator_serve(struct init *init)
+{
+    struct err e;
+    while (init->operator_waiting_count > 0 && operator_has_room(init)) {
+        uint32_t i = (uint32_t)__builtin_ctz(~init->operator_taken), slot = init->contract->operator_slot_first + i;
+        int fd = init->operator_waiting[0];
+        init->operator_waiting_count--;
+        memmove(init->operator_waiting, init->operator_waiting + 1, init->operator_waiting_count * sizeof fd);
+        uint64_t user_data = wire_user_data(OPERATOR_LINK, slot, ++init->operator_count);
+        if (sender_send(&init->sender, init->ring_fd, fd, slot, user_data, &e) == 0)
+            init->operator_taken |= 1u << i; /* until the service says that it is empty again */
+        fd_close(&fd);
+    }
+}
+
+/* A connection of `hostd call`.  One too many, or too early, is closed: the client sees its end. */
+static void operator_came(struct init *init, int *fd)
+{
+    if (!init->is_ready || init->operator_waiting_count == OPERATOR_WAITING_MAX)
+        return;
+    init->operator_waiting[init->operator_waiting_count++] = fd_take(fd);
+    operator_serve(init);
+}
+
+static void operator_wants(struct init *init, uint32_t slot)
+{
+    uint32_t i = slot - init->contract->operator_slot_first;
+    if (i >= init->contract->operator_slot_count)
+        return;
+    init->operator_taken &= ~(1u << i);
+    operator_serve(init);
+}
+
+/* ---- messages of hostd: reading them ---- */
+
+/* One message; *ret_fd the descriptor that came with it, or -1.  As recv(2). */
+static ssize_t receive(int stage_fd, struct init_message *message, int *ret_fd)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))]; /* of more the kernel closes the rest */
+    } control;
+    struct iovec data = {.iov_base = message, .iov_len = sizeof *message};
+    struct msghdr header = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t got = recvmsg(stage_fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    const struct cmsghdr *rights = got > 0 ? CMSG_FIRSTHDR(&header) : NULL;
+    *ret_fd = -1;
+    if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS &&
+        rights->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(ret_fd, CMSG_DATA(rights), sizeof *ret_fd);
+    return got;
+}
+
 static void read_hostd(struct init *init)
 {
     struct init_message message;
     ssize_t got;
-    while ((got = recv(init->stage_fd, &message, sizeof message, MSG_DONTWAIT)) > 0)
-        if ((size_t)got == sizeof message)
+    int fd = -1;
+    while ((got = receive(init->stage_fd, &message, &fd)) > 0) {
+        if ((size_t)got == sizeof message && message.kind == INIT_OPERATOR && fd >= 0)
+            operator_came(init, &fd);
+        else if ((size_t)got == sizeof message)
             loop_message(init, &message);
+        fd_close(&fd);
+    }
     if (got == 0 || (errno != EAGAIN && errno != EINTR))
         fd_close(&init->stage_fd); /* hostd is gone; the service and its policy stay */
 }
@@ -173,12 +241,17 @@ static void service_note(struct init *init, const struct note_up *note)
         tell_hostd(init, &message);
         return;
     }
-    if (note->link >= init->link_count)
+    bool is_operator = note->link == OPERATOR_LINK;
+    if (note->link >= init->link_count && !is_operator)
         return;
-    struct link *link = &init->links[note->link];
-    const struct contract_link *quota = contract_link(init, note->link);
+    struct link *link = is_operator ? &init->operator: & init->links[note->link];
+    const struct contract_link *quota = is_operator ? NULL : contract_link(init, note->link);
     switch (note->kind) {
     case NOTE_WANT:
+        if (is_operator) {
+            operator_wants(init, note->slot);
+            return;
+        }
         /* Listeners and connections of our making go into the first two slots of a link (contract.h, I2). */
         if (note->slot < quota->slot_first || note->slot > quota->slot_first + 1)
             return;
@@ -230,6 +303,9 @@ static void flush_counts(struct init *init)
         flush_count(init, i, NOTE_BROKEN, &link->broken, 0);
         flush_count(init, i, NOTE_CALLS, &link->calls, 0);
     }
+    flush_count(init, OPERATOR_LINK, NOTE_DENIED, &init->operator.denied, init->operator.denied_method);
+    flush_count(init, OPERATOR_LINK, NOTE_BROKEN, &init->operator.broken, 0);
+    flush_count(init, OPERATOR_LINK, NOTE_CALLS, &init->operator.calls, 0);
 }
 
 /* ---- log ---- */

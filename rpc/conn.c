@@ -290,6 +290,8 @@ void conn_freed(struct conn *conn)
     uint64_t held_ms = rt.now_ms - conn->opened_ms;
     if (conn->endpoint.role == ROLE_CALLING)
         link_wire_freed(conn->link, held_ms);
+    else if (conn->link && conn->link == operator_link())
+        operator_freed(conn);
     else
         listener_arm(conn->link ? (struct listener *)conn->link->wires[conn->link->turn] : conn->ingress->listener);
 }

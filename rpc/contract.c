@@ -50,6 +50,12 @@ static bool is_whole(const struct contract *contract)
             links[i].method_first > contract->method_count ||
             links[i].method_count > contract->method_count - links[i].method_first)
             return false;
+    if (contract->operator_slot_count > OPERATOR_SLOTS_MAX || contract->operator_first > contract->method_count ||
+        contract->operator_count > contract->method_count - contract->operator_first ||
+        (contract->operator_slot_count &&
+         !is_quota_inside(contract, contract->operator_slot_first, contract->operator_slot_count)) ||
+        contract->link_count > OPERATOR_LINK)
+        return false;
     const struct contract_ingress *ingresses = (const void *)(base + contract->ingresses_at);
     for (uint32_t i = 0; i < contract->ingress_count; i++)
         if (!is_quota_inside(contract, ingresses[i].slot_first, ingresses[i].slot_count) || ingresses[i].slot_count < 2)

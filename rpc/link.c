@@ -120,6 +120,8 @@ void link_renewed(struct link *link, uint32_t generation)
 void link_wire_came(uint64_t user_data, int32_t result)
 {
     uint32_t index = wire_link(user_data), slot = wire_slot(user_data), generation = wire_generation(user_data);
+    if (index == OPERATOR_LINK && result >= 0)
+        operator_came(user_data);
     if (index >= rt.contract->link_count || result < 0)
         return;
     struct link *link = &rt.links[index];

@@ -93,9 +93,15 @@ static void add_ingress(uint32_t index, struct listener *listener)
     }
 }
 
-/* Each origin of work is promised its part of half of the fibres; the other half goes to whoever comes first. */
+/*
+ * Each origin of work is promised its part of half of the fibres; the other half goes to whoever comes first.  Who
+ * looks why a service is busy (the operator) finds one too.
+ */
 static void promise_fibres(void)
 {
+    struct share *operator_share = &operator_link()->share;
+    operator_share->guaranteed = rt.contract->operator_slot_count > 0 && rt.contract->fibres_max >= 16;
+    rt.guaranteed_unused = operator_share->guaranteed;
     uint32_t origins = rt.contract->ingress_count;
     for (uint32_t i = 0; i < rt.contract->link_count; i++)
         origins += rt.links[i].contract->direction == LINK_IN;
@@ -107,7 +113,7 @@ static void promise_fibres(void)
     for (uint32_t i = 0; i < rt.contract->link_count; i++)
         if (rt.links[i].contract->direction == LINK_IN)
             rt.links[i].share.guaranteed = each;
-    rt.guaranteed_unused = each * origins;
+    rt.guaranteed_unused += each * origins;
 }
 
 static int set_up(struct err *e)
@@ -126,18 +132,22 @@ static int set_up(struct err *e)
 
     rt.endpoints = zeroed(contract->slot_count, sizeof(struct endpoint *));
     rt.conns = zeroed(contract->slot_count, sizeof(struct conn));
-    rt.links = zeroed(contract->link_count, sizeof(struct link));
+    rt.links = zeroed((size_t)contract->link_count + 1, sizeof(struct link));
     rt.ingresses = zeroed(contract->ingress_count, sizeof(struct ingress));
     size_t listener_count = (size_t)contract->link_count * 2 + contract->ingress_count;
     rt.listeners = zeroed(listener_count, sizeof(struct listener));
-    /* Per task, per connection, per listener and link one timer, and those of notes and stopping. */
-    size_t timer_count = contract->fibres_max + contract->slot_count + listener_count + contract->link_count + 2;
+    /* Per task, per connection (the operator's: two), per listener and link one timer, and those of notes and stopping.
+     */
+    size_t timer_count = contract->fibres_max + contract->slot_count + contract->operator_slot_count + listener_count +
+                         contract->link_count + 2;
     if (!rt.endpoints || !rt.conns || !rt.links || !rt.ingresses || !rt.listeners ||
         timers_init(&rt.timers, (uint32_t)timer_count) < 0)
         return err_set(e, -ENOMEM, "no memory for %u slots", contract->slot_count);
     for (uint32_t i = 0; i < contract->link_count; i++)
         if ((result = add_link(i, &rt.listeners[(size_t)i * 2], e)) < 0)
             return result;
+    if ((result = operator_init(e)) < 0)
+        return result;
     for (uint32_t i = 0; i < contract->ingress_count; i++)
         add_ingress(i, &rt.listeners[(size_t)contract->link_count * 2 + i]);
     promise_fibres();

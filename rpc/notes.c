@@ -55,6 +55,12 @@ void notes_called(struct link *link)
     has_counts = true;
 }
 
+void notes_want_operator(uint32_t slot)
+{
+    rt.operator_wants |= 1u << (slot - rt.contract->operator_slot_first);
+    has_urgent = true;
+}
+
 static bool tell(uint32_t kind, const struct link *link, uint32_t slot, uint32_t count, uint32_t method)
 {
     struct note_up note = {
@@ -73,6 +79,13 @@ static bool tell_urgent(void)
             return false;
         link->has_want = false;
     }
+    for (uint32_t i = 0; rt.operator_wants; i++) {
+        if (!(rt.operator_wants & 1u << i))
+            continue;
+        if (!tell(NOTE_WANT, operator_link(), rt.contract->operator_slot_first + i, 0, 0))
+            return false;
+        rt.operator_wants &= ~(1u << i);
+    }
     return true;
 }
 
@@ -86,7 +99,7 @@ static bool tell_count(uint32_t kind, const struct link *link, uint32_t *count, 
 
 static bool tell_events(void)
 {
-    for (uint32_t i = 0; i < rt.contract->link_count; i++) {
+    for (uint32_t i = 0; i <= rt.contract->link_count; i++) {
         struct link *link = &rt.links[i];
         if (!tell_count(NOTE_BROKEN, link, &link->count_broken, 0))
             return false;
@@ -99,7 +112,7 @@ static bool tell_events(void)
 
 static bool tell_counts(void)
 {
-    for (uint32_t i = 0; i < rt.contract->link_count; i++) {
+    for (uint32_t i = 0; i <= rt.contract->link_count; i++) {
         struct link *link = &rt.links[i];
         if (!tell_count(NOTE_CALLS, link, &link->count_calls, 0))
             return false;

@@ -54,6 +54,7 @@
 #define COUNTS_PAUSE_MS 1000u           /* between notes that count calls */
 #define ACCEPT_PAUSE_MS 100u            /* after an accept that failed */
 #define LOG_PAUSE_MS 1000u              /* between lines about denied calls of one link */
+#define OPERATOR_IDLE_MS 3000u          /* an operator's connection without a running call is closed after this */
 
 /* ---- what a slot holds ---- */
 
@@ -118,6 +119,7 @@ struct conn {
     struct bytes gather, flight;
     uint32_t flight_at; /* sent up to here */
     struct timer stall;
+    struct timer idle;        /* of the operator's */
     struct list room_waiters; /* tasks that wait for room in gather */
     struct list calls;        /* being served */
     /* streams */
@@ -218,7 +220,9 @@ struct runtime {
     struct share own_share; /* start, rpc_spawn() */
 
     struct endpoint **endpoints; /* by slot; NULL where nobody owns it */
-    struct link *links;
+    struct link *links;          /* those of the contract, then the operator's */
+    struct contract_link operator_contract;
+    uint32_t operator_wants; /* bits: NOTE_WANT is to be written for these of its slots */
     struct ingress *ingresses;
     struct conn *conns; /* by slot */
     struct listener *listeners;
@@ -300,6 +304,15 @@ void link_wire_came(uint64_t user_data, int32_t result);
 void link_wire_freed(struct link *link, uint64_t held_ms);
 void link_want_fire(struct timer *timer);
 
+/* ---- operator.c: connections of who uses `hostd call` ---- */
+int operator_init(struct err *e);
+static inline struct link *operator_link(void)
+{
+    return &rt.links[rt.contract->link_count];
+}
+void operator_came(uint64_t user_data);
+void operator_freed(struct conn *conn);
+
 /* ---- listener.c: accepting, for links and ingresses ---- */
 void listener_init(struct listener *listener, uint32_t slot, struct link *link, struct ingress *ingress);
 void listener_arm(struct listener *listener);
@@ -330,6 +343,7 @@ void workers_woken(void);
 void notes_init(void);
 void notes_ready(void);
 void notes_want(struct link *link); /* the link's current slot is free */
+void notes_want_operator(uint32_t slot);
 void notes_broken(struct link *link);
 void notes_denied(struct link *link, uint32_t method); /* place in rt.methods, or rt.method_count */
 void notes_called(struct link *link);

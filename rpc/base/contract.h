@@ -11,6 +11,8 @@
  *      Link in:  slot 0 and 1 of the quota are listeners (the second is used while the first drains), the rest
  * connections. Link out: slot 0 and 1 are connections, used in turn.  Ingress: slot 0 the listener, the rest
  * connections. I3  Notes are of one size and go through pipes: a write of one note is atomic.
+ *  I4  The operator's slots are empty when the program starts.  PID 1 sends a connection only into an empty one; a
+ *      NOTE_WANT of OPERATOR_LINK says that one is empty again.
  */
 #ifndef RPC_BASE_CONTRACT_H
 #define RPC_BASE_CONTRACT_H
@@ -19,9 +21,12 @@
 #include <stdint.h>
 
 #define CONTRACT_MAGIC 0x68737463u /* "hstc" */
-#define CONTRACT_VERSION 1u
-#define NAME_BYTES 32        /* service, application, ingress names with their NUL: [a-z][a-z0-9_-]* */
-#define METHOD_NAME_BYTES 64 /* "Interface.Method" with its NUL */
+#define CONTRACT_VERSION 2u
+#define NAME_BYTES 32            /* service, application, ingress names with their NUL: [a-z][a-z0-9_-]* */
+#define METHOD_NAME_BYTES 64     /* "Interface.Method" with its NUL */
+#define OPERATOR_NAME "operator" /* the caller behind `hostd call`; no service may have that name */
+#define OPERATOR_LINK 0xFFFu     /* its link number in notes and wires */
+#define OPERATOR_SLOTS_MAX 32u
 
 enum contract_fd {
     CONTRACT_FD = 0,        /* this memfd, sealed */
@@ -101,6 +106,9 @@ struct contract {
     uint32_t ingresses_at, ingress_count;    /* struct contract_ingress */
     uint32_t config_at, config_count;        /* struct contract_config */
     uint32_t operator_first, operator_count; /* methods that `hostd call` may ask, in the method array */
+    uint32_t operator_slot_first, operator_slot_count;
+    uint32_t operator_line; /* of the service in the TOML */
+    uint32_t reserved;
     uint32_t strings_at, strings_bytes;
     uint32_t paths_at, path_count; /* struct contract_path; none but in plain mode */
     uint32_t ring_entries;         /* size of the submission queue */
@@ -110,7 +118,7 @@ struct contract {
 /* What the service tells PID 1. */
 enum note_up_kind {
     NOTE_READY = 1,  /* the ring serves */
-    NOTE_WANT = 2,   /* link, slot: that slot is free, put the link's current wire there */
+    NOTE_WANT = 2,   /* link, slot: that slot is free, put the link's current wire there (the operator's: may be put) */
     NOTE_DENIED = 3, /* link, count, method: calls refused by the allow list since the last such note */
     NOTE_BROKEN = 4, /* link, count: connections closed because the peer broke the protocol */
     NOTE_CALLS = 5,  /* link, count: calls served (in) or made (out) since the last such note */

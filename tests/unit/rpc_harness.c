@@ -111,6 +111,17 @@ static void build_contract(const struct sim_spec *spec, struct sim *sim, struct 
         link->method_count = method_count - link->method_first;
         qsort(methods + link->method_first, link->method_count, sizeof methods[0], by_id);
     }
+    contract.operator_first = method_count;
+    for (size_t j = 0; j < ARRAY_COUNT(spec->operator_methods) && spec->operator_methods[j]; j++) {
+        methods[method_count].id = method_id(spec->operator_methods[j]);
+        (void)snprintf(methods[method_count++].name, METHOD_NAME_BYTES, "%s", spec->operator_methods[j]);
+    }
+    contract.operator_count = method_count - contract.operator_first;
+    qsort(methods + contract.operator_first, contract.operator_count, sizeof methods[0], by_id);
+    contract.operator_slot_first = sim->operator_slot_first = slot;
+    contract.operator_slot_count = spec->operator_connections;
+    contract.operator_line = 50;
+    slot += spec->operator_connections;
     contract.links_at = put(block, sim->links, spec->link_count * sizeof sim->links[0]);
     contract.link_count = (uint32_t)spec->link_count;
     contract.methods_at = put(block, methods, method_count * sizeof methods[0]);

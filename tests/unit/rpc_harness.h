@@ -31,6 +31,8 @@ struct sim_spec {
     const char *name;
     struct sim_link links[HARNESS_LINKS_MAX];
     size_t link_count;
+    uint32_t operator_connections;
+    const char *operator_methods[8];
     int ingress_fd; /* a listener; 0: no ingress */
     uint32_t ingress_connections;
     uint32_t fibres_max, message_bytes_max;
@@ -46,6 +48,7 @@ struct sim {
     pid_t pid;
     int ring_fd, note_up_fd, note_down_fd, log_fd;
     struct contract_link links[HARNESS_LINKS_MAX];
+    uint32_t operator_slot_first;
     struct note_up kept[64]; /* notes that came while another kind was waited for */
     size_t kept_count;
 };

@@ -68,11 +68,11 @@ static void numbers_follow_the_list(void **state)
     assert_int_equal(echo->memory_bytes, PLAN_MEMORY_BYTES_DEFAULT);
     assert_int_equal(echo->pids, PLAN_PIDS_DEFAULT);
     assert_int_equal(bank->uid_base, (1u << 20) + PLAN_IDS_PER_SERVICE);
-    /* 2 own, two links out of 2, two ingresses of 513 */
-    assert_int_equal(front->slot_count, 2 + 2 * 2 + 2 * 513);
+    /* 2 own, two links out of 2, two ingresses of 513, 2 of the operator */
+    assert_int_equal(front->slot_count, 2 + 2 * 2 + 2 * 513 + 2);
     assert_int_equal(front->ingress_slot_first, 6);
-    assert_int_equal(bank->slot_count, 2 + 2 * 6);
-    assert_int_equal(echo->slot_count, 2 + 6 + 2);
+    assert_int_equal(bank->slot_count, 2 + 2 * 6 + 2);
+    assert_int_equal(echo->slot_count, 2 + 6 + 2 + 2);
     done(&made);
 }
 
@@ -95,7 +95,9 @@ static void slots_do_not_overlap(void **state)
             assert_int_equal(end->direction == LINK_OUT ? link->from_end : link->to_end, i);
         }
         assert_int_equal(service->ingress_slot_first, next);
-        assert_int_equal(service->slot_count, next + service->manifest->ingress_count * service->ingress_slots);
+        assert_int_equal(service->operator_slot_first,
+                         next + service->manifest->ingress_count * service->ingress_slots);
+        assert_int_equal(service->slot_count, service->operator_slot_first + PLAN_OPERATOR_CONNECTIONS);
     }
     done(&made);
 }
@@ -232,8 +234,8 @@ static void what_a_ring_cannot_number_is_refused(void **state)
                                "{name=\"c\",listen=\"127.0.0.1:3\"},{name=\"d\",listen=\"127.0.0.1:4\"}]";
     struct made made;
     char *text = crowd(256, four);
-    make(text, &made); /* 2 + 256 * 6 + 4 * 513 = 3590: the most that a list may ask for */
-    assert_int_equal(made.plan->services[0].slot_count, 3590);
+    make(text, &made); /* 2 + 256 * 6 + 4 * 513 + 2 = 3592: the most that a list may ask for */
+    assert_int_equal(made.plan->services[0].slot_count, 3592);
     assert_true(made.plan->services[0].slot_count <= PLAN_SLOTS_MAX);
     done(&made);
     free(text);

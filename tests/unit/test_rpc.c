@@ -1192,6 +1192,121 @@ static void stop_ends_streams_that_wait(void **state)
     fd_close(&spec.ingress_fd);
 }
 
+/* ---- the operator ---- */
+
+/* A service with one caller, and an operator who may Say and Sleep. */
+static struct sim_spec with_operator(uint16_t *ret_port)
+{
+    struct sim_spec spec = one_caller(ret_port);
+    spec.operator_connections = 2;
+    spec.operator_methods[0] = SAY;
+    spec.operator_methods[1] = SLEEP;
+    return spec;
+}
+
+/* Hands a connection over, as PID 1 does; returns our end. */
+static int operator_connect(struct sim *sim, uint32_t slot, uint32_t number)
+{
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    assert_true(sim_wire(sim, OPERATOR_LINK, sim->operator_slot_first + slot, number, ends[1]) >= 0);
+    fd_close(&ends[1]);
+    return ends[0];
+}
+
+static void expect_want_of_operator(struct sim *sim, uint32_t slot)
+{
+    struct note_up note;
+    assert_true(sim_note(sim, NOTE_WANT, SOON_MS, &note));
+    assert_int_equal(note.link, OPERATOR_LINK);
+    assert_int_equal(note.slot, sim->operator_slot_first + slot);
+}
+
+static void the_operator_is_a_caller_with_a_list(void **state)
+{
+    uint16_t port;
+    struct sim sim;
+    struct sim_spec spec = with_operator(&port);
+    start(&spec, &sim);
+    FD_AUTO int fd = operator_connect(&sim, 0, 5);
+    FD_AUTO int other_fd = operator_connect(&sim, 1, 6);
+    FD_AUTO int front_fd = wire_connect(port);
+    expect_say(fd, "operator", 5);
+    expect_say(other_fd, "operator", 6);
+    expect_say(front_fd, "front", 3);
+    ask(fd, 1, SECRET, "", 0, 0);
+    take_error(fd, 1, RPC_PERMISSION_DENIED, "operator may not call Rpc_probe.Secret");
+    ask(fd, 2, BIG, "", 0, 10); /* the link's list has it, the operator's has not */
+    take_error(fd, 2, RPC_PERMISSION_DENIED, "operator may not call");
+    uint32_t denied = 0;
+    struct note_up note;
+    while (denied < 2 && sim_note(&sim, NOTE_DENIED, SOON_MS, &note)) {
+        assert_int_equal(note.link, OPERATOR_LINK);
+        denied += note.count;
+    }
+    assert_int_equal(denied, 2);
+    assert_int_equal(sleeps_cut(front_fd), 0);
+    ask(front_fd, 3, COUNT, "", 0, 0);
+    ProbeReply *reply = take(front_fd, NULL);
+    assert_int_equal(reply->generation, 0); /* Secret did not run */
+    probe_reply__free_unpacked(reply, NULL);
+    assert_non_null(strstr(sim_log(&sim), "which the service on line 50 does not allow"));
+
+    raw_send(other_fd, "GET / HTTP/1.0\r\n\r\n", 18); /* speaks something else */
+    assert_true(raw_ends(other_fd, SOON_MS));
+    expect_want_of_operator(&sim, 1);
+    assert_true(sim_note(&sim, NOTE_BROKEN, SOON_MS, &note));
+    assert_int_equal(note.link, OPERATOR_LINK);
+    expect_say(fd, "operator", 5);
+    assert_int_equal(sim_stop(&sim), 0);
+    fd_close(&spec.links[0].fd);
+}
+
+static void a_silent_operator_holds_no_slot(void **state)
+{
+    uint16_t port;
+    struct sim sim;
+    struct sim_spec spec = with_operator(&port);
+    start(&spec, &sim);
+    FD_AUTO int silent_fd = operator_connect(&sim, 0, 1);
+    FD_AUTO int fd = operator_connect(&sim, 1, 2);
+    raw_send(silent_fd, "\x01", 1); /* the beginning of a frame */
+    ask(fd, 1, SLEEP, "", 3500, 0);
+    assert_true(raw_ends(silent_fd, 6000));
+    expect_want_of_operator(&sim, 0);
+    uint32_t id = 0;
+    ProbeReply *reply = take(fd, &id); /* the one with a running call was not cut */
+    assert_int_equal(id, 1);
+    assert_int_equal(reply->number, 0);
+    probe_reply__free_unpacked(reply, NULL);
+    assert_int_equal(sim_stop(&sim), 0);
+    fd_close(&spec.links[0].fd);
+}
+
+static void operators_come_and_go_and_memory_stays(void **state)
+{
+    uint16_t port;
+    struct sim sim;
+    struct sim_spec spec = with_operator(&port);
+    long before_kib = 0;
+    start(&spec, &sim);
+    for (uint32_t i = 0; i < 400; i++) {
+        int fd = operator_connect(&sim, 0, i + 1);
+        if (i % 3 == 0)
+            expect_say(fd, "operator", i + 1);
+        else if (i % 3 == 1)
+            ask(fd, 1, SLEEP, "", 2000, 0); /* and goes without its answer */
+        fd_close(&fd);
+        expect_want_of_operator(&sim, 0);
+        if (i == 100)
+            before_kib = sim_rss_kib(&sim);
+    }
+    if (program) /* a sanitizer keeps what was freed for a while */
+        assert_in_range(sim_rss_kib(&sim), 1, before_kib + 512);
+    assert_int_equal(sim_stop(&sim), 0);
+    fd_close(&spec.links[0].fd);
+}
+
 /* ---- running it ---- */
 
 static int in_this_program(void **state)
@@ -1252,6 +1367,9 @@ int main(int argc, char **argv)
         TWICE(a_stream_that_is_not_read_ends),
         TWICE(streams_wait_for_a_fibre),
         TWICE(stop_ends_streams_that_wait),
+        TWICE(the_operator_is_a_caller_with_a_list),
+        TWICE(a_silent_operator_holds_no_slot),
+        TWICE(operators_come_and_go_and_memory_stays),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
