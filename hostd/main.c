@@ -25,6 +25,8 @@ static const struct command commands[] = {
     {"explain", "[FILE|--app NAME] [--json] FROM TO[.INTERFACE.METHOD]",
      "say who may call whom, and which line says so", cmd_explain},
     {"logs", "[--app NAME] [-f] [--since SECONDS] [--json] [SERVICE]", "show what services printed", cmd_logs},
+    {"exec", "[--app NAME] [--as-root] [--wires] SERVICE -- CMD [ARGUMENTS]",
+     "run a program under all that confines a service", cmd_exec},
     {"stop", "[--app NAME]", "stop an application, in order", cmd_stop},
     {"doctor", "", "try what a start needs of this machine", cmd_doctor},
     {"help", "[COMMAND]", "show this, or how to use one command", cmd_help},

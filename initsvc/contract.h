@@ -71,7 +71,8 @@ struct init_mount {
     char to[INIT_PATH_BYTES]; /* absolute, inside the root */
     uint32_t fd_index;        /* in the setup's descriptors: a detached mount */
     uint16_t is_directory;
-    uint16_t is_writable; /* a data directory */
+    uint8_t is_writable;   /* a data directory */
+    uint8_t is_executable; /* programs below it may be started; the service's own is mounts[0], without this */
 };
 
 /* Order of the descriptors that come with INIT_SETUP; setup (a memfd with struct init_setup) is the first. */
@@ -84,10 +85,20 @@ enum init_fd {
     INIT_FD_FIRST   /* then the mounts (the binary is mounts[0]), then the ingress listeners */
 };
 
+/* With INIT_EXEC some mean something else: HOSTD is the process that waits for the command, the two log files are its
+ * stdout and stderr, FIRST is the program (in place of mounts[0]), and there are no ingress listeners. */
+#define INIT_EXEC_ARGS_MAX 256u
+
 enum init_flag {
     INIT_ACCEPT_NO_LANDLOCK = 1u << 0, /* accept_missing = ["landlock"] */
     INIT_UNSHARE_CGROUP = 1u << 1,     /* cgroup v1: the namespace is made after the process was placed */
     INIT_PLAIN = 1u << 2, /* no namespaces, nothing sealed: we are an ordinary parent; mounts are plain descriptors */
+
+    /* A command beside a running service (`hostd exec`, initsvc/exec.c). */
+    INIT_EXEC = 1u << 8,         /* no PID 1: the namespaces were entered, they and the root stay as they are */
+    INIT_EXEC_TOOLS = 1u << 9,   /* but for the root: one of its own, of the mounts behind the first */
+    INIT_EXEC_ROOT = 1u << 10,   /* the command keeps uid 0 and every capability: no limits, Landlock, filter */
+    INIT_EXEC_NO_RING = 1u << 11 /* descriptors 0 (/dev/null), 1 and 2 only: no contract, ring, notes */
 };
 
 /* A variable block: header, arrays and bytes at the offsets it names. */
@@ -105,6 +116,8 @@ struct init_setup {
     uint32_t service_filter_at, service_filter_bytes; /* struct sock_filter[] of the service */
     uint32_t init_filter_at, init_filter_bytes;       /* struct sock_filter[] of PID 1 after its loop starts */
     uint32_t contract_at, contract_bytes;             /* struct contract to hand over */
+    uint32_t args_at, args_bytes;               /* NUL-terminated arguments; none: the name of the service alone */
+    uint32_t environment_at, environment_bytes; /* likewise "NAME=value"; none: empty */
 };
 
 enum init_message_kind {

@@ -12,7 +12,8 @@
  *  I4  In plain mode (INIT_PLAIN) we are an ordinary parent: no id, host name, mount, limit or filter is touched, for
  *      those would be the host's; everything else is the same.
  *
- * Started by hostd (hostd/spawn.c) as `initsvc`, with the stage socket as descriptor INIT_STAGE_FD.
+ * Started by hostd (hostd/spawn.c) as `initsvc`, with the stage socket as descriptor INIT_STAGE_FD; by `hostd exec`
+ * (hostd/cmd_exec_run.c) for a command beside a running service, in namespaces that stand: see exec.c.
  */
 #include "initsvc/init.h"
 
@@ -65,8 +66,10 @@ static int check_setup(const struct init_setup *setup, uint64_t bytes, size_t fd
         !is_inside(setup, setup->service_filter_at, setup->service_filter_bytes, 1) ||
         !is_inside(setup, setup->init_filter_at, setup->init_filter_bytes, 1) ||
         !is_inside(setup, setup->contract_at, setup->contract_bytes, 1) ||
+        !is_inside(setup, setup->args_at, setup->args_bytes, 1) ||
+        !is_inside(setup, setup->environment_at, setup->environment_bytes, 1) ||
         setup->contract_bytes < sizeof(struct contract) || setup->wire_count > LINKS_MAX || setup->mount_count == 0 ||
-        fd_count != INIT_FD_FIRST + setup->mount_count + setup->ingress_count)
+        (fd_count != INIT_FD_FIRST + setup->mount_count + setup->ingress_count && !(setup->flags & INIT_EXEC)))
         return err_set(e, -EINVAL, "setup message is inconsistent");
     return 0;
 }
@@ -139,6 +142,8 @@ static int bind_to_parent(const struct init *init, struct err *e)
         return err_set(e, -ESRCH, "hostd is gone");
     if (init_is_plain(init))
         return 0;
+    if (exec_is_on(init, INIT_EXEC))
+        return 0; /* the rest is the service's, and made */
     if (init->setup->flags & INIT_UNSHARE_CGROUP && unshare(CLONE_NEWCGROUP) < 0)
         return err_sys(e, -errno, "unshare the cgroup namespace");
     if (sethostname(init->setup->hostname, strnlen(init->setup->hostname, NAME_BYTES)) < 0)
@@ -163,6 +168,8 @@ static int enter_root(struct init *init, struct err *e)
 {
     if (init_is_plain(init))
         return stay_outside(init, e);
+    if (exec_is_on(init, INIT_EXEC))
+        return exec_enter_root(init, e);
     const struct init_mount *mounts = (const void *)((const char *)init->setup + init->setup->mounts_at);
     struct rootfs_entry entries[INIT_FDS_MAX];
     uint32_t count = init->setup->mount_count;
@@ -265,11 +272,28 @@ static int set_nonblocking(int fd, struct err *e)
     return 0;
 }
 
+/* stdout and stderr: both are our log; of a command, what came with the setup. */
+static int make_output(struct init *init, struct child_fds *child, struct err *e)
+{
+    if (exec_is_on(init, INIT_EXEC)) {
+        child->stdout_fd = fd_take(&init->fds[INIT_FD_LOG_A]);
+        child->stderr_fd = fd_take(&init->fds[INIT_FD_LOG_B]);
+        return 0;
+    }
+    int result = make_pipe(&init->log_fd, &child->stdout_fd, e);
+    if (result == 0)
+        result = set_nonblocking(init->log_fd, e);
+    if (result < 0)
+        return result;
+    child->stderr_fd = fcntl(child->stdout_fd, F_DUPFD_CLOEXEC, 0);
+    return child->stderr_fd < 0 ? err_sys(e, -errno, "stderr of the service") : 0;
+}
+
 /* Everything of the service's ring and pipes.  The ring is made here and enabled by the child: we keep a duplicate. */
 static int make_channels(struct init *init, struct child_fds *child, struct err *e)
 {
     int note_read_fd = -1;
-    int result = make_pipe(&init->log_fd, &child->log_write_fd, e);
+    int result = make_output(init, child, e);
     if (result == 0)
         result = make_pipe(&init->note_up_fd, &child->note_write_fd, e);
     if (result == 0)
@@ -281,8 +305,8 @@ static int make_channels(struct init *init, struct child_fds *child, struct err 
         return err_sys(e, -errno, "eventfd");
     /* The ends that are ours, and the service's notes: none of them may stop its owner.  The log pipe stays blocking on
      * the service's side (we always drain it), the ends in the ring's table too (the ring waits for them by itself). */
-    if (set_nonblocking(init->log_fd, e) < 0 || set_nonblocking(init->note_up_fd, e) < 0 ||
-        set_nonblocking(init->note_down_fd, e) < 0 || set_nonblocking(child->note_write_fd, e) < 0)
+    if (set_nonblocking(init->note_up_fd, e) < 0 || set_nonblocking(init->note_down_fd, e) < 0 ||
+        set_nonblocking(child->note_write_fd, e) < 0)
         return e->code;
     const int *ingress_fds = init->fds + INIT_FD_FIRST + init->setup->mount_count;
     result = ring_make(init, child->event_fd, note_read_fd, ingress_fds, e);
@@ -295,7 +319,7 @@ static int make_channels(struct init *init, struct child_fds *child, struct err 
 static void start_child(struct init *init)
 {
     struct err e = {0};
-    struct child_fds child = {-1, -1, -1, -1};
+    struct child_fds child = {-1, -1, -1, -1, -1};
     int status_read_fd = -1;
     if (make_channels(init, &child, &e) < 0 || make_pipe(&status_read_fd, &child.status_fd, &e) < 0)
         fail(init, STAGE_RING, &e);
@@ -317,7 +341,8 @@ static void start_child(struct init *init)
     if (init->service_pid == 0)
         seal_and_exec(init, &child);
 
-    fd_close(&child.log_write_fd);
+    fd_close(&child.stdout_fd);
+    fd_close(&child.stderr_fd);
     fd_close(&child.event_fd);
     fd_close(&child.note_write_fd);
     fd_close(&child.status_fd);
@@ -354,7 +379,7 @@ static void confine(struct init *init)
 
 int main(void)
 {
-    static struct init init = {.stage_fd = INIT_STAGE_FD, .hostd_fd = -1, .exe_fd = -1, .ring_fd = -1};
+    static struct init init = {.stage_fd = INIT_STAGE_FD, .hostd_fd = -1, .exe_fd = -1, .ring_fd = -1, .log_fd = -1};
     struct err e = {0};
 
     if (fcntl(INIT_STAGE_FD, F_SETFD, FD_CLOEXEC) < 0) {
@@ -367,16 +392,19 @@ int main(void)
         fail(&init, STAGE_PARENT, &e);
     if (enter_root(&init, &e) < 0)
         fail(&init, STAGE_ROOT, &e);
-    logs_open(&init.logs, init.fds[INIT_FD_LOG_A], init.fds[INIT_FD_LOG_B], init.setup->log_bytes_max);
-    static const char plain[] = "PLAIN MODE: this service is not isolated, and its callers are not verified";
-    if (init_is_plain(&init))
-        logs_tell(&init.logs, plain, sizeof plain - 1);
-    if (listen_all(&init, &e) < 0)
-        fail(&init, STAGE_LISTEN, &e);
-    struct init_message listening = {.kind = INIT_LISTENING, .link = UINT32_MAX};
-    tell_hostd(&init, &listening);
-
-    if (await_connect(&init, &e) < 0 || connect_all(&init, &e) < 0)
+    if (!exec_is_on(&init, INIT_EXEC)) {
+        logs_open(&init.logs, init.fds[INIT_FD_LOG_A], init.fds[INIT_FD_LOG_B], init.setup->log_bytes_max);
+        static const char plain[] = "PLAIN MODE: this service is not isolated, and its callers are not verified";
+        if (init_is_plain(&init))
+            logs_tell(&init.logs, plain, sizeof plain - 1);
+        if (listen_all(&init, &e) < 0)
+            fail(&init, STAGE_LISTEN, &e);
+        struct init_message listening = {.kind = INIT_LISTENING, .link = UINT32_MAX};
+        tell_hostd(&init, &listening);
+        if (await_connect(&init, &e) < 0)
+            fail(&init, STAGE_CONNECT, &e);
+    }
+    if (connect_all(&init, &e) < 0)
         fail(&init, STAGE_CONNECT, &e);
     start_child(&init);
     confine(&init);

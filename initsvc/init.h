@@ -2,7 +2,7 @@
  * init.h - what the files of initsvc share: the state of one PID 1.
  *
  * Private to this folder.  Flow: init.c (stages, straight down) → seal.c (the child, up to exec) → loop.c (until the
- * service ends).
+ * service ends).  The same for a command beside a running service, with exec.c's differences.
  */
 #ifndef INITSVC_INIT_H
 #define INITSVC_INIT_H
@@ -93,13 +93,20 @@ int sender_send(struct io_uring *sender, int ring_fd, int fd, uint32_t slot, uin
 
 /* ---- seal.c ---- */
 struct child_fds {
-    int log_write_fd, event_fd, note_write_fd, status_fd;
+    int stdout_fd, stderr_fd, event_fd, note_write_fd, status_fd;
 };
 /* In the forked child: does not return.  Reports a failed stage as a struct init_message on status_fd. */
 _Noreturn void seal_and_exec(struct init *init, const struct child_fds *fds);
 /* Drops every capability of the calling process, for good; no_new_privs.  uid, gid: taken first. */
 int seal_drop_all(uint32_t uid, uint32_t gid, struct err *e);
 int seal_filter(const void *instructions, uint32_t bytes, struct err *e);
+
+/* ---- exec.c: what is different for a command beside a running service ---- */
+bool exec_is_on(const struct init *init, uint32_t flag);
+/* In place of building the service's root. */
+int exec_enter_root(struct init *init, struct err *e);
+/* The command ended and was reported: what it left behind is ended from outside, and we with it. */
+_Noreturn void exec_wait_for_end(void);
 
 /* ---- logs.c ---- */
 void logs_open(struct logs *logs, int fd_a, int fd_b, uint64_t bytes_max);

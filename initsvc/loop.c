@@ -236,7 +236,8 @@ static void service_note(struct init *init, const struct note_up *note)
 {
     if (note->kind == NOTE_READY && !init->is_ready) {
         init->is_ready = true;
-        (void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0); /* from here we outlive hostd */
+        if (!exec_is_on(init, INIT_EXEC))
+            (void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0); /* from here we outlive hostd */
         struct init_message message = {.kind = INIT_IS_READY};
         tell_hostd(init, &message);
         return;
@@ -341,6 +342,8 @@ static _Noreturn void leave(struct init *init, int wait_status)
     (void)!pwrite(init->status_fd, text, (size_t)bytes, 0); /* for a hostd that is not our parent */
     struct init_message message = {.kind = INIT_EXITED, .value = (uint32_t)wait_status};
     tell_hostd(init, &message);
+    if (exec_is_on(init, INIT_EXEC))
+        exec_wait_for_end();
     _exit(WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
 }
 

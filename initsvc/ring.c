@@ -41,7 +41,8 @@ static int fill_table(const struct init *init, int *table, int event_fd, int not
     for (uint32_t i = 0; i < contract->ingress_count; i++) {
         if (ingresses[i].slot_first >= contract->slot_count)
             return err_set(e, -EINVAL, "ingress slot beyond the table");
-        table[ingresses[i].slot_first] = ingress_fds[i];
+        if (i < init->setup->ingress_count) /* none beside a running service: they are its own alone */
+            table[ingresses[i].slot_first] = ingress_fds[i];
     }
     return 0;
 }

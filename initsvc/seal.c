@@ -11,6 +11,9 @@
  *   exec              of the one binary, by descriptor
  *
  * In plain mode (INIT_PLAIN) nothing is given up: ring, contract, descriptors and exec are all there is.
+ *
+ * A command beside a running service (INIT_EXEC) goes the same way.  As root (INIT_EXEC_ROOT) it leaves out what would
+ * take its capabilities and calls away; ring and contract are sealed all the same.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -85,10 +88,10 @@ static int write_contract(const struct init *init, int *ret_fd, struct err *e)
 
 /* ---- descriptors ---- */
 
-static int lay_out(const int sources[CONTRACT_FD_COUNT], int *status_fd, int *exe_fd, int *ruleset_fd, struct err *e)
+static int lay_out(const int *sources, int count, int *status_fd, int *exe_fd, int *ruleset_fd, struct err *e)
 {
     int parked[CONTRACT_FD_COUNT];
-    for (int i = 0; i < CONTRACT_FD_COUNT; i++) {
+    for (int i = 0; i < count; i++) {
         parked[i] = fcntl(sources[i], F_DUPFD_CLOEXEC, SCRATCH_FD);
         if (parked[i] < 0)
             return err_sys(e, -errno, "park descriptor %d", i);
@@ -101,11 +104,11 @@ static int lay_out(const int sources[CONTRACT_FD_COUNT], int *status_fd, int *ex
         if (*others[i] < 0)
             return err_sys(e, -errno, "park a descriptor");
     }
-    for (int i = 0; i < CONTRACT_FD_COUNT; i++)
+    for (int i = 0; i < count; i++)
         if (dup2(parked[i], i) < 0)
             return err_sys(e, -errno, "place descriptor %d", i);
     /* Everything else ends at exec, whoever opened it and however. */
-    if (close_range(CONTRACT_FD_COUNT, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+    if (close_range((unsigned)count, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
         return err_sys(e, -errno, "close_range");
     return 0;
 }
@@ -165,18 +168,24 @@ int seal_drop_all(uint32_t uid, uint32_t gid, struct err *e)
      LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG)
 #define LANDLOCK_FS_ALL_ABI2 ((LANDLOCK_ACCESS_FS_REFER << 1) - 1)
 
-static int allow_below(int ruleset_fd, const char *path, uint64_t access, uint64_t handled, bool is_directory,
-                       struct err *e)
+#define LANDLOCK_RUN (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE)
+
+static int allow_fd(int ruleset_fd, int fd, const char *name, uint64_t access, struct err *e)
+{
+    struct landlock_path_beneath_attr rule = {.allowed_access = access, .parent_fd = fd};
+    if (syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
+        return err_sys(e, -errno, "Landlock rule for %s", name);
+    return 0;
+}
+
+static int allow_below(int ruleset_fd, const char *path, uint64_t access, bool is_directory, struct err *e)
 {
     FD_AUTO int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd < 0)
         return err_sys(e, -errno, "open %s", path);
     if (!is_directory)
         access &= ~(uint64_t)(LANDLOCK_ACCESS_FS_READ_DIR);
-    struct landlock_path_beneath_attr rule = {.allowed_access = access & handled, .parent_fd = fd};
-    if (syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
-        return err_sys(e, -errno, "Landlock rule for %s", path);
-    return 0;
+    return allow_fd(ruleset_fd, fd, path, access, e);
 }
 
 /* ret_fd: -1 when the kernel has no Landlock and the TOML accepts that. */
@@ -209,10 +218,20 @@ static int make_ruleset(const struct init *init, int *ret_fd, struct err *e)
     for (uint32_t i = 0; i < init->setup->mount_count; i++) {
         uint64_t access = LANDLOCK_READ;
         if (i == 0)
-            access = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE;
+            access = LANDLOCK_RUN;
         else if (mounts[i].is_writable)
             access = LANDLOCK_WRITE | LANDLOCK_ACCESS_FS_TRUNCATE;
-        int result = allow_below(fd, mounts[i].to, access, attr.handled_access_fs, mounts[i].is_directory, e);
+        else if (mounts[i].is_executable)
+            access |= LANDLOCK_ACCESS_FS_EXECUTE;
+        if (i == 0 && exec_is_on(init, INIT_EXEC_TOOLS))
+            continue; /* the service's program is not in that root */
+        int result = allow_below(fd, mounts[i].to, access & attr.handled_access_fs, mounts[i].is_directory, e);
+        if (result < 0)
+            return result;
+    }
+    /* The program of a command is none of the root's. */
+    if (exec_is_on(init, INIT_EXEC)) {
+        int result = allow_fd(fd, init->exe_fd, "the command", LANDLOCK_RUN, e);
         if (result < 0)
             return result;
     }
@@ -242,24 +261,18 @@ static _Noreturn void give_up(int status_fd, enum init_stage stage, const struct
     _exit(1);
 }
 
-/* From here the process can do nothing that its service was not given. */
-static void confine(const struct init *init, int ruleset_fd, int status_fd)
+/* The strings of a block of the setup, as execve takes them.  Not written to: the setup is mapped read-only. */
+static void list_strings(const struct init_setup *setup, uint32_t at, uint32_t bytes, char *list[], size_t count_max)
 {
-    const struct init_setup *setup = init->setup;
-    struct err e = {0};
-    if (set_limits(init, &e) < 0)
-        give_up(status_fd, STAGE_LIMITS, &e);
-    if (seal_drop_all(setup->uid, setup->gid, &e) < 0)
-        give_up(status_fd, STAGE_CAPS, &e);
-    if (ruleset_fd >= 0 && syscall(SYS_landlock_restrict_self, ruleset_fd, 0) < 0) {
-        (void)err_sys(&e, -errno, "landlock_restrict_self");
-        give_up(status_fd, STAGE_LANDLOCK, &e);
-    }
-    if (seal_filter((const char *)setup + setup->service_filter_at, setup->service_filter_bytes, &e) < 0)
-        give_up(status_fd, STAGE_SECCOMP, &e);
+    char *text = (char *)(uintptr_t)setup + at, *end = text + bytes;
+    size_t count = 0;
+    for (char *next; text < end && count < count_max && (next = memchr(text, '\0', (size_t)(end - text)));
+         text = next + 1)
+        list[count++] = text;
+    list[count] = NULL;
 }
 
-/* Plain mode: no pid namespace ends the service with us; a death signal does. */
+/* Plain mode, or a command: no pid namespace ends it with us; a death signal does, which a change of ids clears. */
 static void follow_parent(const struct init *init, int status_fd)
 {
     struct err e = {0};
@@ -271,8 +284,29 @@ static void follow_parent(const struct init *init, int status_fd)
         _exit(1); /* it died before that line */
 }
 
+/* From here the process can do nothing that its service was not given. */
+static void confine(const struct init *init, int ruleset_fd, int status_fd)
+{
+    const struct init_setup *setup = init->setup;
+    struct err e = {0};
+    if (set_limits(init, &e) < 0)
+        give_up(status_fd, STAGE_LIMITS, &e);
+    if (seal_drop_all(setup->uid, setup->gid, &e) < 0)
+        give_up(status_fd, STAGE_CAPS, &e);
+    if (exec_is_on(init, INIT_EXEC))
+        follow_parent(init, status_fd);
+    if (ruleset_fd >= 0 && syscall(SYS_landlock_restrict_self, ruleset_fd, 0) < 0) {
+        (void)err_sys(&e, -errno, "landlock_restrict_self");
+        give_up(status_fd, STAGE_LANDLOCK, &e);
+    }
+    if (seal_filter((const char *)setup + setup->service_filter_at, setup->service_filter_bytes, &e) < 0)
+        give_up(status_fd, STAGE_SECCOMP, &e);
+}
+
 _Noreturn void seal_and_exec(struct init *init, const struct child_fds *fds)
 {
+    const struct init_setup *setup = init->setup;
+    const bool is_root = exec_is_on(init, INIT_EXEC_ROOT), has_ring = !exec_is_on(init, INIT_EXEC_NO_RING);
     struct err e = {0};
     int status_fd = fds->status_fd;
     int exe_fd = init->exe_fd;
@@ -284,32 +318,34 @@ _Noreturn void seal_and_exec(struct init *init, const struct child_fds *fds)
     (void)sigprocmask(SIG_SETMASK, &none,
                       NULL); /* PID 1 blocks signals for its signalfd; the service must not inherit that */
 
-    if (ring_enable(init->ring_fd, &e) < 0)
+    if (has_ring && ring_enable(init->ring_fd, &e) < 0)
         give_up(status_fd, STAGE_RING, &e);
-    if (write_contract(init, &contract_fd, &e) < 0)
+    if (has_ring && write_contract(init, &contract_fd, &e) < 0)
         give_up(status_fd, STAGE_CONTRACT, &e);
-    if (make_ruleset(init, &ruleset_fd, &e) < 0)
+    if (!is_root && make_ruleset(init, &ruleset_fd, &e) < 0)
         give_up(status_fd, STAGE_LANDLOCK, &e);
     const int sources[CONTRACT_FD_COUNT] = {
-        [CONTRACT_FD] = contract_fd,
-        [CONTRACT_STDOUT_FD] = fds->log_write_fd,
-        [CONTRACT_STDERR_FD] = fds->log_write_fd,
+        [CONTRACT_FD] = has_ring ? contract_fd : STDIN_FILENO, /* ours is /dev/null */
+        [CONTRACT_STDOUT_FD] = fds->stdout_fd,
+        [CONTRACT_STDERR_FD] = fds->stderr_fd,
         [CONTRACT_RING_FD] = init->ring_fd,
         [CONTRACT_EVENT_FD] = fds->event_fd,
         [CONTRACT_NOTE_FD] = fds->note_write_fd,
     };
-    if (lay_out(sources, &status_fd, &exe_fd, &ruleset_fd, &e) < 0)
+    if (lay_out(sources, has_ring ? CONTRACT_FD_COUNT : CONTRACT_RING_FD, &status_fd, &exe_fd, &ruleset_fd, &e) < 0)
         give_up(status_fd, STAGE_LIMITS, &e);
-    if (init_is_plain(init))
+    if (init_is_plain(init) || is_root)
         follow_parent(init, status_fd);
     else
         confine(init, ruleset_fd, status_fd);
 
     char name[NAME_BYTES];
     memcpy(name, init->contract->service, sizeof name);
-    char *argv[] = {name, NULL};
-    char *envp[] = {NULL};
+    char *argv[INIT_EXEC_ARGS_MAX + 1] = {name, NULL}, *envp[INIT_EXEC_ARGS_MAX + 1] = {NULL};
+    if (setup->args_bytes)
+        list_strings(setup, setup->args_at, setup->args_bytes, argv, INIT_EXEC_ARGS_MAX);
+    list_strings(setup, setup->environment_at, setup->environment_bytes, envp, INIT_EXEC_ARGS_MAX);
     (void)syscall(SYS_execveat, exe_fd, "", argv, envp, AT_EMPTY_PATH);
-    (void)err_sys(&e, -errno, "exec the service's binary");
+    (void)err_sys(&e, -errno, "exec %s", argv[0]);
     give_up(status_fd, STAGE_EXEC, &e);
 }

@@ -1,0 +1,98 @@
+/*
+ * cmd_exec.c - `hostd exec SERVICE -- CMD`: a program of the host runs beside a service, under all that confines it.
+ *
+ *   this process ── copies output, waits                                (host)
+ *    └─ guard ── no terminal; starts, waits, ends what is left          (host; cmd_exec_run.c)
+ *        └─ initsvc ── the service's namespaces and control group       (inside; initsvc/exec.c)
+ *            └─ CMD ── sealed by the very code that seals the service   (initsvc/seal.c)
+ *
+ * What the seal is made of comes from the setup that the service's PID 1 itself has mapped, not from a second reading
+ * of the list: the command is under what runs.  hostd only names pids and wires.
+ *
+ * Invariants
+ *  I1  Nothing of the service is changed: no mount, no limit, no slot of its ring, no listener.
+ *  I2  When this process ends, however, the command and what it started are ended.
+ *  I3  The command has no descriptor of ours but the two pipes: no terminal, no directory.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "hostd/cmd.h"
+#include "hostd/cmd_exec.h"
+#include "rpc/base/own.h"
+
+static int usage(const char *what)
+{
+    (void)fprintf(stderr,
+                  "hostd exec: %s\n"
+                  "usage: hostd exec [--app NAME] [--as-root] [--wires] SERVICE -- CMD [ARGUMENTS]\n",
+                  what);
+    return 2;
+}
+
+static int parse_options(int argc, char **argv, struct exec_options *options)
+{
+    static const struct option known[] = {
+        {"app", required_argument, NULL, 'a'},
+        {"tools", no_argument, NULL, 't'},
+        {"as-root", no_argument, NULL, 'r'},
+        {"wires", no_argument, NULL, 'w'},
+        {NULL, 0, NULL, 0},
+    };
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, "+", known, NULL)) != -1;) {
+        if (c == 'a')
+            options->app = optarg;
+        else if (c == 'r')
+            options->as_root = true;
+        else if (c == 'w')
+            options->with_wires = true;
+        else
+            return usage("unknown or incomplete option");
+    }
+    if (optind == argc || strcmp(argv[optind - 1], "--") == 0)
+        return usage("which SERVICE?");
+    options->service = argv[optind++];
+    if (optind == argc || strcmp(argv[optind], "--") != 0)
+        return usage("the command comes behind --, as in: hostd exec bank -- ./probe");
+    if (++optind == argc)
+        return usage("which CMD?");
+    if (argc - optind > (int)INIT_EXEC_ARGS_MAX)
+        return usage("too many arguments");
+    options->words = argv + optind;
+    return 0;
+}
+
+static int failed(const struct err *e, int code)
+{
+    (void)fprintf(stderr, "hostd exec: %s\n", e->text);
+    return code;
+}
+
+int cmd_exec(int argc, char **argv)
+{
+    struct exec_options options = {0};
+    struct exec_target target = {.pidfd = -1, .initsvc_fd = -1};
+    struct err e = {0};
+    int code = parse_options(argc, argv, &options), wait_status = 0;
+    if (code)
+        return code;
+    if (geteuid() != 0) {
+        (void)fprintf(stderr, "hostd exec: needs root: it enters namespaces of services\n");
+        return 1;
+    }
+    if (exec_target_find(&options, &target, &e) < 0)
+        code = failed(&e, 1);
+    else if (exec_target_program(&target, &options, &e) < 0)
+        code = failed(&e, 2);
+    else if (exec_run(&target, &wait_status, &e) < 0)
+        code = failed(&e, 1);
+    else
+        code = WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+    exec_target_done(&target);
+    return code;
+}
