@@ -42,7 +42,7 @@ RUN_PACKAGES := gcc g++ libc6-dev libgumbo-dev libjansson-dev libmnl-dev libnftn
 INSTALL_PACKAGES := scdoc
 # What the tests need beyond that.
 TEST_PACKAGES := bats bats-assert bats-support chromium chromium-driver clang clang-format clang-tidy curl iproute2 jq \
-	fonts-dejavu-core groff-base libclang-rt-14-dev libcmocka-dev nftables procps shellcheck sqlite3 strace util-linux
+	fonts-dejavu-core groff-base libclang-rt-14-dev libcmocka-dev nftables procps python3 shellcheck sqlite3 strace util-linux
 
 # $(call missing,PACKAGES): those that dpkg does not have installed.  Empty where there is no dpkg: others name packages otherwise.
 missing = $(filter-out $(shell command -v dpkg-query >/dev/null || echo $(1); \
@@ -59,7 +59,7 @@ endef
 
 # A build that lacks a package says so at once, instead of a compiler's "no such file".
 GOALS := $(or $(MAKECMDGOALS),all)
-ifneq ($(filter-out deps deps-run deps-install run test fuzz install uninstall check clean help format,$(GOALS)),)
+ifneq ($(filter-out deps deps-run deps-install deps-bench run test fuzz bench install uninstall check clean help format,$(GOALS)),)
 MISSING := $(call missing,$(RUN_PACKAGES) $(if $(filter man,$(GOALS)),$(INSTALL_PACKAGES)) $(if $(filter unit test-tools,$(GOALS)),libcmocka-dev) $(if $(filter clang,$(GOALS)),clang))
 ifneq ($(MISSING),)
 $(error packages are missing: $(MISSING).  As root, run `make deps`)
@@ -74,6 +74,7 @@ help:
 	@echo 'make install  builds, and installs programs, manual pages and the zoobar example below DESTDIR and PREFIX=/usr/local'
 	@echo 'make test     installs what is missing, builds, runs every test; ONLY="unit bats/web.bats" runs a part'
 	@echo 'make fuzz     runs every fuzzer for FUZZ_SECONDS=600 each; make test does for 20'
+	@echo 'make bench    measures; ONLY="rpc zoobar.page" a part of it (benchmarks/README.md)'
 	@echo 'make check    the rules of the tree: who includes whom, format, shell scripts, static analysis'
 	@echo 'make unit     builds the unit tests into build/unit'
 	@echo 'make deps     installs the Debian packages that are missing (as root)'
@@ -198,7 +199,7 @@ endef
 
 # ---- what the folders build ----------------------------------------------------------------------------------------
 
-include rpc/module.mk netconf/module.mk rootfs/module.mk initsvc/module.mk hostd/module.mk apps/module.mk tests/module.mk
+include rpc/module.mk netconf/module.mk rootfs/module.mk initsvc/module.mk hostd/module.mk apps/module.mk tests/module.mk benchmarks/module.mk
 
 all: $(SERVICES)
 man: $(MAN_PAGES)
