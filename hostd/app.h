@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "hostd/cgroup.h"
+#include "hostd/events.h"
 #include "hostd/filter.h"
 #include "hostd/logtail.h"
 #include "hostd/plan.h"
@@ -36,10 +37,11 @@ struct instance {
     uint64_t restart_at_ms; /* when DOWN; 0 = not planned */
     uint64_t kill_at_ms;    /* when STOPPING */
     uint32_t restart_pause_ms;
-    uint32_t quick_ends; /* in a row: ended before it was ready for STABLE_MS */
-    uint64_t oom_kills;  /* of its control group, when this start began */
-    char last_end[192];  /* how it ended last, for people; "" = never */
-    uint32_t awaited;    /* callees' listeners still to come */
+    uint32_t quick_ends;                                       /* in a row: ended before it was ready for STABLE_MS */
+    uint64_t operator_calls, operator_denied, operator_broken; /* of `hostd call` to it */
+    uint64_t oom_kills;                                        /* of its control group, when this start began */
+    char last_end[192];                                        /* how it ended last, for people; "" = never */
+    uint32_t awaited;                                          /* callees' listeners still to come */
     bool is_listening;
     int wait_status; /* of the service, when has_status */
     bool has_status;
@@ -54,6 +56,7 @@ struct wire {
     uint16_t port;   /* plain mode */
     bool is_awaited; /* the callee was asked for its listener, the caller waits */
     uint64_t calls, denied_calls, broken;
+    uint64_t packets_seen[2]; /* denied at each end (enum link_direction) when they were last looked at */
 };
 
 struct app {
@@ -77,6 +80,8 @@ struct app {
     int stop_waiters[APP_STOP_WAITERS_MAX]; /* clients of `hostd stop`: closed when all is over */
     size_t stop_waiter_count;
     struct logtail *tail;
+    char *list; /* path of the list, for FILE:LINE; malloc'ed */
+    struct events *events;
     bool is_plain; /* --plain: same binaries, no isolation */
     bool is_stopping;
     bool has_started; /* every service was ready once */

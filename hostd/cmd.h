@@ -24,6 +24,7 @@ int cmd_load(const char *file, struct manifest **ret_manifest, struct plan **ret
 
 int cmd_check(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_events(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_logs(int argc, char **argv);

@@ -200,13 +200,15 @@ static int open_app(struct app *app, const struct manifest *manifest, const stru
     uint32_t uid_base = 0;
     int result = open_place(app, options, e);
     if (result == 0)
-        result = runlist_write(app->run_fd, options->file, manifest, e);
+        result = runlist_write(app, options->file, manifest, e);
     if (result == 0)
         result = rundir_claim_ids(app->name, &uid_base, e);
     if (result == 0)
         result = plan_make(manifest, uid_base, &app->plan, e);
     if (result == 0)
         result = make_tables(app, e);
+    if (result == 0)
+        result = events_open(app->run_fd, (uint32_t)app->plan->service_count, &app->events, e);
     if (result == 0)
         result = open_programs(app, e);
     if (result == 0)
@@ -239,6 +241,8 @@ static void close_app(struct app *app)
     fd_close(&app->hostd_pidfd);
     for (size_t i = 0; i < app->stop_waiter_count; i++)
         fd_close(&app->stop_waiters[i]); /* last of all: `hostd stop` returns when nothing is left */
+    events_close(app->events);
+    free(app->list);
     free(app->instances);
     free(app->wires);
     free(app->ingress_fds);

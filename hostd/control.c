@@ -45,7 +45,26 @@ static void address_text(uint32_t address, char text[16])
     (void)snprintf(text, 16, "%u.%u.%u.%u", address >> 24, address >> 16 & 255, address >> 8 & 255, address & 255);
 }
 
-static json_t *link_json(const struct app *app, const struct plan_end *end)
+/* Packets that a filter dropped since somebody last looked. */
+static void notice_packets(struct app *app, const struct plan_end *end, uint64_t denied)
+{
+    const struct plan_link *link = &app->plan->links[end->link];
+    uint64_t *seen = &app->wires[end->link].packets_seen[end->direction];
+    uint64_t more = denied < *seen ? denied : denied - *seen; /* fewer: of a new wire */
+    *seen = denied;
+    if (more == 0)
+        return;
+    uint32_t at = end->direction == LINK_IN ? link->to : link->from;
+    struct news packets = news_of(NEWS_PACKETS, at);
+    packets.caller = link->from;
+    packets.callee = link->to;
+    packets.count = more < UINT32_MAX ? (uint32_t)more : UINT32_MAX;
+    packets.line = link->manifest->line;
+    events_tell(app, &packets, "%u packets dropped on the wire from '%s' to '%s', at the end of '%s'", packets.count,
+                SERVICE_NAME(app, link->from), SERVICE_NAME(app, link->to), SERVICE_NAME(app, at));
+}
+
+static json_t *link_json(struct app *app, const struct plan_end *end)
 {
     const struct plan_link *link = &app->plan->links[end->link];
     const struct wire *wire = &app->wires[end->link];
@@ -62,9 +81,9 @@ static json_t *link_json(const struct app *app, const struct plan_end *end)
         (void)json_object_set_new(object, "interface", json_string(seen.ifname));
         (void)json_object_set_new(object, "address", json_string(address));
         /* A wire that vanishes while we look has counted nothing that anybody could still see. */
-        if (!app->is_plain)
-            (void)net_link_counters(app->instances[own].netns_fd, seen.ifname, &counters, NULL);
-        else
+        if (!app->is_plain && net_link_counters(app->instances[own].netns_fd, seen.ifname, &counters, NULL) == 0)
+            notice_packets(app, end, counters.denied);
+        if (app->is_plain)
             (void)json_object_set_new(object, "port", json_integer(seen.port));
     }
     (void)json_object_set_new(object, "packets", json_integer((json_int_t)counters.packets));
@@ -83,7 +102,7 @@ static json_t *pid_json(pid_t pid)
     return pid > 0 ? json_integer(pid) : json_null();
 }
 
-static json_t *service_json(const struct app *app, uint32_t index)
+static json_t *service_json(struct app *app, uint32_t index)
 {
     const struct plan_service *service = &app->plan->services[index];
     const struct instance *instance = &app->instances[index];
@@ -109,7 +128,7 @@ static json_t *service_json(const struct app *app, uint32_t index)
                      "accept_missing", accepted, "namespaces", namespaces_of(instance->init_pid), "links", links);
 }
 
-static char *ps_answer(const struct app *app)
+static char *ps_answer(struct app *app)
 {
     json_t *services = json_array();
     for (uint32_t i = 0; i < app->plan->service_count; i++)

@@ -22,6 +22,8 @@ static const struct command commands[] = {
     {"check", "FILE", "say whether a service list is right, without touching anything", cmd_check},
     {"plan", "FILE [--json|--dot]", "show everything that a start would make", cmd_plan},
     {"ps", "[--app NAME] [--json] [--links]", "show what runs", cmd_ps},
+    {"events", "[--app NAME] [-f|--follow] [--since SECONDS] [--json]",
+     "show what was denied, what failed, what was restarted", cmd_events},
     {"explain", "[FILE|--app NAME] [--json] FROM TO[.INTERFACE.METHOD]",
      "say who may call whom, and which line says so", cmd_explain},
     {"logs", "[--app NAME] [-f] [--since SECONDS] [--json] [SERVICE]", "show what services printed", cmd_logs},

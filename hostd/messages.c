@@ -58,15 +58,17 @@ static void link_listening(struct app *app, uint32_t index, const struct init_me
         return;
     uint32_t caller = app->plan->links[link].from;
     wire->is_awaited = false;
+    struct news failed = news_of(NEWS_STAGE, index);
+    failed.stage = init_stage_name(STAGE_LISTEN);
     if (message->error.code)
-        say(app, "service '%s', stage listen: link from '%s': %s", SERVICE_NAME(app, index), SERVICE_NAME(app, caller),
-            message->error.text);
+        events_tell(app, &failed, "service '%s', stage listen: link from '%s': %s", SERVICE_NAME(app, index),
+                    SERVICE_NAME(app, caller), message->error.text);
     if (app->instances[caller].awaited > 0)
         app->instances[caller].awaited--;
     try_proceed(app, caller);
 }
 
-/* Name of a method of the callee by its number; "a method that it does not have" for any other. */
+/* Name of a method of the callee by its number; NULL: it has none of that number. */
 static const char *method_name(const struct app *app, uint32_t service, uint32_t id)
 {
     const struct manifest *manifest = app->plan->manifest;
@@ -76,21 +78,73 @@ static const char *method_name(const struct app *app, uint32_t service, uint32_t
         if (method_id(name) == id)
             return name;
     }
-    return "a method that it does not have";
+    return NULL;
 }
 
 /* One event per note of the callee's librpc, which gathers what was denied for a tenth of a second. */
-static void say_denied(const struct app *app, uint32_t link, const struct note_up *note)
+static void tell_denied(const struct app *app, uint32_t caller, uint32_t callee, uint32_t line,
+                        const struct note_up *note)
 {
-    const struct plan_link *l = &app->plan->links[link];
-    say(app, "denied: '%s' called %s of '%s' (%u times); the link on line %u does not allow it",
-        SERVICE_NAME(app, l->from), method_name(app, l->to, note->method), SERVICE_NAME(app, l->to), note->count,
-        l->manifest->line);
+    const char *method = method_name(app, callee, note->method);
+    bool is_operator = caller == NEWS_OPERATOR;
+    const struct news denied = {.type = NEWS_DENIED,
+                                .service = callee,
+                                .caller = caller,
+                                .callee = callee,
+                                .method = method,
+                                .count = note->count,
+                                .line = line};
+    events_tell(app, &denied, "denied: '%s' called %s of '%s' (%u times); the %s on line %u does not allow it",
+                is_operator ? OPERATOR_NAME : SERVICE_NAME(app, caller),
+                method ? method : "a method that it does not have", SERVICE_NAME(app, callee), note->count,
+                is_operator ? "service" : "link", line);
+}
+
+/* What a service counted of the connections that `hostd call` had to it. */
+static void operator_counted(struct app *app, uint32_t index, const struct note_up *note)
+{
+    struct instance *instance = &app->instances[index];
+    const struct manifest_service *service = app->plan->services[index].manifest;
+    struct news broken = news_of(NEWS_BROKEN, index);
+    switch (note->kind) {
+    case NOTE_DENIED:
+        instance->operator_denied += note->count;
+        tell_denied(app, NEWS_OPERATOR, index, service->line, note);
+        return;
+    case NOTE_BROKEN:
+        instance->operator_broken += note->count;
+        broken.caller = NEWS_OPERATOR;
+        broken.callee = index;
+        broken.count = note->count;
+        events_tell(app, &broken, "protocol broken by the operator, calling '%s': connection closed (%u times)",
+                    service->name, note->count);
+        return;
+    case NOTE_CALLS:
+        instance->operator_calls += note->count;
+        return;
+    default:
+        return;
+    }
+}
+
+static void tell_broken(const struct app *app, uint32_t index, const struct plan_end *end, const struct note_up *note)
+{
+    const struct plan_link *link = &app->plan->links[end->link];
+    struct news broken = news_of(NEWS_BROKEN, index);
+    broken.caller = link->from;
+    broken.callee = link->to;
+    broken.count = note->count;
+    broken.line = link->manifest->line;
+    events_tell(app, &broken, "protocol broken by '%s' on the link from '%s' to '%s': connection closed (%u times)",
+                SERVICE_NAME(app, end->direction == LINK_IN ? link->from : link->to), SERVICE_NAME(app, link->from),
+                SERVICE_NAME(app, link->to), note->count);
 }
 
 static void counted(struct app *app, uint32_t index, const struct init_message *message)
 {
     const struct plan_service *service = &app->plan->services[index];
+    if (message->link == OPERATOR_LINK)
+        operator_counted(app, index, &message->note);
     if (message->link >= service->link_count)
         return;
     const struct plan_end *end = &app->plan->service_links[service->link_first + message->link];
@@ -99,13 +153,11 @@ static void counted(struct app *app, uint32_t index, const struct init_message *
     switch (message->note.kind) {
     case NOTE_DENIED:
         wire->denied_calls += message->note.count;
-        say_denied(app, end->link, &message->note);
+        tell_denied(app, link->from, link->to, link->manifest->line, &message->note);
         return;
     case NOTE_BROKEN:
         wire->broken += message->note.count;
-        say(app, "protocol broken by '%s' on the link from '%s' to '%s': connection closed (%u times)",
-            SERVICE_NAME(app, end->direction == LINK_IN ? link->from : link->to), SERVICE_NAME(app, link->from),
-            SERVICE_NAME(app, link->to), message->note.count);
+        tell_broken(app, index, end, &message->note);
         return;
     case NOTE_CALLS:
         if (end->direction == LINK_IN) /* the callee's count; the caller's would be the same calls again */

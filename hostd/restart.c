@@ -37,7 +37,8 @@ void plan_restart(struct app *app, uint32_t index)
     /* Services that fell together do not come back in the same instant, again and again. */
     uint32_t pause_ms = instance->restart_pause_ms + arc4random_uniform(instance->restart_pause_ms / 4 + 1);
     instance->restart_at_ms = now + pause_ms;
-    say(app, "service '%s' is started again in %u ms", SERVICE_NAME(app, index), pause_ms);
+    const struct news planned = news_of(NEWS_RESTART, index);
+    events_tell(app, &planned, "service '%s' is started again in %u ms", SERVICE_NAME(app, index), pause_ms);
 }
 
 /* What comes after an end: another start, or nothing. */
@@ -48,7 +49,8 @@ static void decide(struct app *app, uint32_t index, bool has_ended_well)
     bool was_stable = instance->ready_at_ms && clock_ms() - instance->ready_at_ms >= STABLE_MS;
     instance->quick_ends = was_stable ? 0 : instance->quick_ends + 1;
     if (policy == RESTART_NEVER || (policy == RESTART_ON_FAILURE && has_ended_well)) {
-        say(app, "service '%s' is not started again: its restart policy", SERVICE_NAME(app, index));
+        const struct news left = news_of(NEWS_RESTART, index);
+        events_tell(app, &left, "service '%s' is not started again: its restart policy", SERVICE_NAME(app, index));
         instance_event(app, index, has_ended_well ? EVENT_LEAVE_ENDED : EVENT_LEAVE_FAILED);
     } else if (instance->quick_ends >= QUICK_ENDS_MAX) {
         instance_event(app, index, EVENT_LEAVE_FAILED);
@@ -61,11 +63,13 @@ void report(struct app *app, uint32_t index)
 {
     const struct instance *instance = &app->instances[index];
     const char *name = SERVICE_NAME(app, index);
+    const struct news failed = news_of(NEWS_FAILED, index);
     if (instance->quick_ends >= QUICK_ENDS_MAX)
-        say(app, "service '%s' has failed: it ended %u times before it was ready for a second; see hostd logs %s", name,
-            instance->quick_ends, name);
+        events_tell(app, &failed,
+                    "service '%s' has failed: it ended %u times before it was ready for a second; see hostd logs %s",
+                    name, instance->quick_ends, name);
     else
-        say(app, "service '%s' has failed: it %s; see hostd logs %s", name, instance->last_end, name);
+        events_tell(app, &failed, "service '%s' has failed: it %s; see hostd logs %s", name, instance->last_end, name);
 }
 
 /* ---- a start ---- */
@@ -172,12 +176,23 @@ static void describe_end(struct app *app, uint32_t index)
                        was_oom ? ": its memory limit was used up" : "");
 }
 
+/* Says how it ended, as describe_end() put it. */
+static void tell_end(const struct app *app, uint32_t index)
+{
+    const struct instance *instance = &app->instances[index];
+    bool is_stage = instance->failed_stage != STAGE_NONE;
+    struct news ended = news_of(is_stage ? NEWS_STAGE : NEWS_ENDED, index);
+    if (is_stage)
+        ended.stage = init_stage_name(instance->failed_stage);
+    events_tell(app, &ended, "service '%s'%s %s", SERVICE_NAME(app, index), is_stage ? "," : "", instance->last_end);
+}
+
 /* A start that failed before there was a process. */
 static void fail(struct app *app, uint32_t index)
 {
     describe_end(app, index);
     instance_done(app, index);
-    say(app, "service '%s', %s", SERVICE_NAME(app, index), app->instances[index].last_end);
+    tell_end(app, index);
     decide(app, index, false);
 }
 
@@ -196,7 +211,7 @@ void bury(struct app *app, uint32_t index)
         }
         return;
     }
-    say(app, "service '%s' %s", SERVICE_NAME(app, index), instance->last_end);
+    tell_end(app, index);
     decide(app, index, instance->has_status && instance->wait_status == 0);
     rundir_note(app);
 }

@@ -6,6 +6,7 @@
  *   pids     who runs: service, pid, start time (for the next hostd after a crash of this one)
  *   control  unix socket (control.c)
  *   list, manifest  what it was started from (runlist.c)
+ *   events.0, events.1  what happened (events.c)
  *   logs/    two files per service, written by its PID 1
  *   status/  one file per service: its last wait status
  *

@@ -22,12 +22,15 @@ static int write_file(int run_fd, const char *name, const void *bytes, size_t co
     return 0;
 }
 
-int runlist_write(int run_fd, const char *path, const struct manifest *manifest, struct err *e)
+int runlist_write(struct app *app, const char *path, const struct manifest *manifest, struct err *e)
 {
-    FREE_AUTO char *absolute = realpath(path, NULL);
-    const char *shown = absolute ? absolute : path; /* moved away meanwhile: called as it was */
-    int result = write_file(run_fd, "list", shown, strlen(shown), e);
-    return result < 0 ? result : write_file(run_fd, "manifest", manifest, manifest->total_bytes, e);
+    app->list = realpath(path, NULL);
+    if (!app->list)
+        app->list = strdup(path); /* moved away meanwhile: called as it was */
+    if (!app->list)
+        return err_set(e, -ENOMEM, "no memory for a path");
+    int result = write_file(app->run_fd, "list", app->list, strlen(app->list), e);
+    return result < 0 ? result : write_file(app->run_fd, "manifest", manifest, manifest->total_bytes, e);
 }
 
 static int read_file(int run_fd, const char *app_name, const char *name, size_t bytes_max, char **ret_text,

@@ -13,7 +13,9 @@
 
 #define RUNLIST_PATH_BYTES 4096u /* PATH_MAX */
 
-int runlist_write(int run_fd, const char *path, const struct manifest *manifest, struct err *e);
+struct app;
+/* Also sets app->list. */
+int runlist_write(struct app *app, const char *path, const struct manifest *manifest, struct err *e);
 
 /* free() *ret_manifest.  -ENOENT: that application does not run. */
 int runlist_read(const char *app_name, char ret_path[RUNLIST_PATH_BYTES], struct manifest **ret_manifest,

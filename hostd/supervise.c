@@ -25,14 +25,10 @@
 
 void say(const struct app *app, const char *format, ...)
 {
-    if (app->is_quiet)
-        return;
+    const struct news other = news_of(NEWS_OTHER, NEWS_NOBODY);
     va_list args;
     va_start(args, format);
-    (void)fputs("hostd: ", stdout);
-    (void)vfprintf(stdout, format, args);
-    (void)fputc('\n', stdout);
-    (void)fflush(stdout);
+    events_vtell(app, &other, format, args);
     va_end(args);
 }
 
@@ -42,8 +38,10 @@ static void announce(struct app *app, uint32_t index)
 {
     struct instance *instance = &app->instances[index];
     instance->ready_at_ms = clock_ms();
+    const struct news ready = news_of(NEWS_READY, index);
     if (app->has_started)
-        say(app, "service '%s' is ready again, generation %u", SERVICE_NAME(app, index), instance->generation);
+        events_tell(app, &ready, "service '%s' is ready again, generation %u", SERVICE_NAME(app, index),
+                    instance->generation);
 }
 
 static void connect_one(struct app *app, uint32_t index)

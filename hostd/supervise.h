@@ -20,7 +20,7 @@
 void instance_event(struct app *app, uint32_t index, enum instance_event event);
 /* Its PID 1 has ended. */
 void instance_died(struct app *app, uint32_t index);
-/* One line for whoever watches hostd. */
+/* One line for whoever watches hostd, of no particular service (events.h has the others). */
 void say(const struct app *app, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Remembers the stage at which a start failed. */
 void note_failure(struct instance *instance, enum init_stage stage, const struct err *e);

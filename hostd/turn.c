@@ -70,7 +70,8 @@ static void read_signals(struct app *app)
         if (app->is_stopping) {
             supervise_kill_all(app); /* asked twice: now */
         } else {
-            say(app, "stopping");
+            const struct news stopped = news_of(NEWS_STOPPED, NEWS_NOBODY);
+            events_tell(app, &stopped, "stopping");
             supervise_stop(app);
         }
     }

@@ -232,6 +232,16 @@ static void read_hostd(struct init *init)
 
 /* ---- notes of the service ---- */
 
+static void flush_count(struct init *init, uint32_t index, uint32_t kind, uint32_t *count, uint32_t method)
+{
+    if (*count == 0 || init->stage_fd < 0)
+        return;
+    struct init_message message = {
+        .kind = INIT_COUNTS, .link = index, .note = {.kind = kind, .link = index, .count = *count, .method = method}};
+    if (send(init->stage_fd, &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        *count = 0; /* else: told with the next turn */
+}
+
 static void service_note(struct init *init, const struct note_up *note)
 {
     if (note->kind == NOTE_READY && !init->is_ready) {
@@ -261,6 +271,8 @@ static void service_note(struct init *init, const struct note_up *note)
         serve_want(init, note->link);
         return;
     case NOTE_DENIED:
+        if (link->denied_method != note->method) /* of each method its own count */
+            flush_count(init, note->link, NOTE_DENIED, &link->denied, link->denied_method);
         link->denied += note->count;
         link->denied_method = note->method;
         return;
@@ -284,16 +296,6 @@ static void read_notes(struct init *init)
             service_note(init, &notes[i]);
     if (got == 0)
         fd_close(&init->note_up_fd);
-}
-
-static void flush_count(struct init *init, uint32_t index, uint32_t kind, uint32_t *count, uint32_t method)
-{
-    if (*count == 0 || init->stage_fd < 0)
-        return;
-    struct init_message message = {
-        .kind = INIT_COUNTS, .link = index, .note = {.kind = kind, .link = index, .count = *count, .method = method}};
-    if (send(init->stage_fd, &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
-        *count = 0; /* else: told with the next turn */
 }
 
 static void flush_counts(struct init *init)
