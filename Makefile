@@ -42,7 +42,8 @@ RUN_PACKAGES := gcc g++ libc6-dev libgumbo-dev libjansson-dev libmnl-dev libnftn
 INSTALL_PACKAGES := scdoc
 # What the tests need beyond that.
 TEST_PACKAGES := bats bats-assert bats-support chromium chromium-driver clang clang-format clang-tidy curl iproute2 jq \
-	fonts-dejavu-core groff-base libclang-rt-14-dev libcmocka-dev nftables procps python3 shellcheck sqlite3 strace util-linux
+	fonts-dejavu-core groff-base libclang-rt-14-dev libcmocka-dev nftables nginx-light procps python3 redis-server \
+	shellcheck sqlite3 strace util-linux
 
 # $(call missing,PACKAGES): those that dpkg does not have installed.  Empty where there is no dpkg: others name packages otherwise.
 missing = $(filter-out $(shell command -v dpkg-query >/dev/null || echo $(1); \

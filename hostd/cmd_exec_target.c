@@ -199,7 +199,7 @@ static int prepare_setup(struct exec_target *target, const struct exec_options *
     struct init_wire *wires = (void *)((char *)setup + setup->wires_at);
     for (uint32_t i = 0; i < setup->wire_count; i++)
         wires[i].is_up = 0;
-    setup->flags = (setup->flags & INIT_ACCEPT_NO_LANDLOCK) | INIT_EXEC;
+    setup->flags = (setup->flags & (INIT_ACCEPT_NO_LANDLOCK | INIT_PROCESS)) | INIT_EXEC;
     setup->ingress_count = 0;
     if (options->as_root)
         setup->flags |= INIT_EXEC_ROOT;

@@ -331,6 +331,22 @@ static int run(struct app *app, const struct manifest *manifest, const struct op
     return code;
 }
 
+/* A process listens where its own configuration says: without a network of its own that is the host's. */
+static bool refuse_plain(const struct manifest *manifest)
+{
+    for (uint32_t i = 0; i < manifest->service_count; i++) {
+        const struct manifest_service *service = &manifest_services(manifest)[i];
+        if (service->kind != KIND_PROCESS)
+            continue;
+        (void)fprintf(stderr,
+                      "hostd start: --plain: '%s' is a process service (line %u), and would get the host's network; "
+                      "plain mode is for sealed services\n",
+                      service->name, service->line);
+        return true;
+    }
+    return false;
+}
+
 int cmd_start(int argc, char **argv)
 {
     struct options options = {0};
@@ -355,6 +371,9 @@ int cmd_start(int argc, char **argv)
     for (size_t i = 0; i < options.listen_count; i++)
         if (apply_listen(manifest, options.listen[i]))
             return 2;
+
+    if (options.is_plain && refuse_plain(manifest))
+        return 2;
 
     struct app app = {.run_fd = -1,
                       .state_fd = -1,

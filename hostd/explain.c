@@ -107,8 +107,11 @@ static void decide_link(const struct manifest *m, struct verdict *v)
         return;
     const struct manifest_link *link = &manifest_links(m)[v->link];
     v->line = link->line;
-    v->is_allowed =
-        v->method[0] ? is_listed(m, link->allow_first, link->allow_count, v->method) : link->allow_count > 0;
+    if (link->port) /* to a process: it has no methods, the wire is all there is */
+        v->is_allowed = true;
+    else
+        v->is_allowed =
+            v->method[0] ? is_listed(m, link->allow_first, link->allow_count, v->method) : link->allow_count > 0;
 }
 
 static void decide_operator(const struct manifest *m, struct verdict *v)
@@ -220,7 +223,13 @@ static void print_link(const struct manifest *m, const char *file, const struct 
         return;
     }
     const struct manifest_link *link = &manifest_links(m)[v->link];
-    (void)fprintf(out, "  wire: the link at %s:%u\n  method: ", file, link->line);
+    (void)fprintf(out, "  wire: the link at %s:%u\n", file, link->line);
+    if (link->port) {
+        (void)fprintf(out, "  port: TCP %u of '%s', which is a process: it has no list of methods\n", link->port,
+                      services[v->to].name);
+        return;
+    }
+    (void)fputs("  method: ", out);
     if (v->method[0])
         (void)fprintf(out, "%s is %s its list, which has ", v->method, v->is_allowed ? "on" : "not on");
     else

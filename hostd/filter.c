@@ -11,9 +11,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -31,6 +33,7 @@ struct condition {
 
 struct rule {
     const char *name;
+    int refusal; /* 0: allowed; else the errno of a refusal that programs expect, in place of EPERM */
     uint32_t condition_count;
     struct condition conditions[CONDITIONS_MAX];
 };
@@ -55,6 +58,14 @@ struct rule {
     {                                                                                                                  \
         .name = (call), .condition_count = sizeof((struct condition[]){__VA_ARGS__}) / sizeof(struct condition),       \
         .conditions = {                                                                                                \
+            __VA_ARGS__                                                                                                \
+        }                                                                                                              \
+    }
+
+#define REFUSE(call, code, ...)                                                                                        \
+    {                                                                                                                  \
+        .name = (call), .refusal = (code),                                                                             \
+        .condition_count = sizeof((struct condition[]){__VA_ARGS__}) / sizeof(struct condition), .conditions = {       \
             __VA_ARGS__                                                                                                \
         }                                                                                                              \
     }
@@ -117,6 +128,263 @@ static const struct rule data[] = {
     WHEN("clone", ARGUMENT_IS(0, CLONE_THREAD_FLAGS)),
     ANY("rt_sigprocmask"), /* libc, around clone */
     ANY("exit"),           /* a thread ends */
+};
+
+/* ---- process services: any program ---- */
+
+#define SOCKET_FLAGS (SOCK_CLOEXEC | SOCK_NONBLOCK)
+#define CLONE_NAMESPACES                                                                                               \
+    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+
+/*
+ * Threads and processes, files, sockets on its wires; no other program, no namespace, no ring, nothing that changes
+ * the machine.  memfd_create is left out with execve: execveat of a memfd would be another program.  Memory may be
+ * executable (libraries are), but never writable at the same time.
+ */
+static const struct rule process[] = {
+    /* the one exec that starts it, as in `bare` */
+    WHEN("execveat", ARGUMENT_IS(4, AT_EMPTY_PATH)),
+    /* memory */
+    ANY("brk"),
+    WHEN("mmap", ARGUMENT_BITS(2, PROT_READ | PROT_WRITE)),
+    WHEN("mmap", ARGUMENT_BITS(2, PROT_READ | PROT_EXEC)),
+    WHEN("mprotect", ARGUMENT_BITS(2, PROT_READ | PROT_WRITE)),
+    WHEN("mprotect", ARGUMENT_BITS(2, PROT_READ | PROT_EXEC)),
+    ANY("munmap"),
+    ANY("mremap"),
+    ANY("madvise"),
+    ANY("msync"),
+    ANY("mincore"),
+    ANY("membarrier"),
+    /* processes and threads; clone3, whose flags a filter cannot see, is ENOSYS in every profile */
+    WHEN("clone", ARGUMENT_BITS(0, 0xFFFFFFFFu & ~(unsigned)(CLONE_NAMESPACES | CLONE_PTRACE | CLONE_PARENT))),
+    ANY("fork"),
+    ANY("vfork"),
+    ANY("exit"),
+    ANY("exit_group"),
+    ANY("wait4"),
+    ANY("waitid"),
+    ANY("arch_prctl"),
+    ANY("set_tid_address"),
+    ANY("set_robust_list"),
+    ANY("get_robust_list"),
+    ANY("rseq"),
+    ANY("futex"),
+    ANY("sched_yield"),
+    ANY("sched_getaffinity"),
+    ANY("sched_setaffinity"),
+    ANY("sched_getparam"),
+    ANY("sched_getscheduler"),
+    ANY("sched_get_priority_max"),
+    ANY("sched_get_priority_min"),
+    ANY("getpriority"),
+    ANY("setpriority"),
+    ANY("getpid"),
+    ANY("getppid"),
+    ANY("gettid"),
+    ANY("getpgid"),
+    ANY("getpgrp"),
+    ANY("getsid"),
+    ANY("setpgid"),
+    ANY("setsid"),
+    ANY("getuid"),
+    ANY("geteuid"),
+    ANY("getgid"),
+    ANY("getegid"),
+    ANY("getresuid"),
+    ANY("getresgid"),
+    ANY("getgroups"),
+    ANY("capget"),
+    ANY("getcpu"),
+    ANY("getrusage"),
+    ANY("getrlimit"),
+    ANY("setrlimit"), /* the hard ones cannot be raised */
+    ANY("prlimit64"),
+    ANY("times"),
+    ANY("uname"),
+    ANY("sysinfo"),
+    ANY("umask"),
+    WHEN("prctl", ARGUMENT_IS(0, PR_SET_NAME)),
+    WHEN("prctl", ARGUMENT_IS(0, PR_GET_NAME)),
+    WHEN("prctl", ARGUMENT_IS(0, PR_SET_PDEATHSIG)),
+    WHEN("prctl", ARGUMENT_IS(0, PR_GET_DUMPABLE)),
+    WHEN("prctl", ARGUMENT_IS(0, PR_SET_DUMPABLE)),
+    WHEN("prctl", ARGUMENT_IS(0, PR_CAPBSET_READ)),
+    WHEN("prctl", ARGUMENT_IS(0, PR_GET_NO_NEW_PRIVS)),
+    WHEN("prctl", ARGUMENT_IS(0, PR_SET_VMA)), /* names of memory, by malloc */
+    /* signals, among its own processes: Landlock and the PID namespace see to that */
+    ANY("kill"),
+    ANY("tkill"),
+    ANY("tgkill"),
+    ANY("pidfd_open"),
+    ANY("pidfd_send_signal"),
+    ANY("rt_sigaction"),
+    ANY("rt_sigprocmask"),
+    ANY("rt_sigreturn"),
+    ANY("rt_sigpending"),
+    ANY("rt_sigtimedwait"),
+    ANY("rt_sigsuspend"),
+    ANY("rt_sigqueueinfo"),
+    ANY("sigaltstack"),
+    ANY("pause"),
+    ANY("restart_syscall"),
+    /* time: to read, to wait for */
+    ANY("time"),
+    ANY("gettimeofday"),
+    ANY("clock_gettime"),
+    ANY("clock_getres"),
+    ANY("clock_nanosleep"),
+    ANY("nanosleep"),
+    ANY("alarm"),
+    ANY("getitimer"),
+    ANY("setitimer"),
+    ANY("timer_create"),
+    ANY("timer_settime"),
+    ANY("timer_gettime"),
+    ANY("timer_getoverrun"),
+    ANY("timer_delete"),
+    ANY("timerfd_create"),
+    ANY("timerfd_settime"),
+    ANY("timerfd_gettime"),
+    /* events */
+    ANY("poll"),
+    ANY("ppoll"),
+    ANY("select"),
+    ANY("pselect6"),
+    ANY("epoll_create"),
+    ANY("epoll_create1"),
+    ANY("epoll_ctl"),
+    ANY("epoll_wait"),
+    ANY("epoll_pwait"),
+    ANY("epoll_pwait2"),
+    ANY("eventfd"),
+    ANY("eventfd2"),
+    ANY("signalfd"),
+    ANY("signalfd4"),
+    ANY("inotify_init"),
+    ANY("inotify_init1"),
+    ANY("inotify_add_watch"),
+    ANY("inotify_rm_watch"),
+    ANY("io_setup"), /* asynchronous reads of files, nginx's; not io_uring */
+    ANY("io_submit"),
+    ANY("io_cancel"),
+    ANY("io_getevents"),
+    ANY("io_pgetevents"),
+    ANY("io_destroy"),
+    /* descriptors */
+    ANY("read"),
+    ANY("readv"),
+    ANY("pread64"),
+    ANY("preadv"),
+    ANY("preadv2"),
+    ANY("write"),
+    ANY("writev"),
+    ANY("pwrite64"),
+    ANY("pwritev"),
+    ANY("pwritev2"),
+    ANY("lseek"),
+    ANY("close"),
+    ANY("close_range"),
+    ANY("dup"),
+    ANY("dup2"),
+    ANY("dup3"),
+    ANY("pipe"),
+    ANY("pipe2"),
+    ANY("fcntl"),
+    WHEN("ioctl", ARGUMENT_IS(1, FIONBIO)),
+    WHEN("ioctl", ARGUMENT_IS(1, FIOASYNC)),
+    WHEN("ioctl", ARGUMENT_IS(1, FIONREAD)),
+    WHEN("ioctl", ARGUMENT_IS(1, FIOCLEX)),
+    WHEN("ioctl", ARGUMENT_IS(1, FIONCLEX)),
+    WHEN("ioctl", ARGUMENT_IS(1, TCGETS)), /* isatty */
+    ANY("sendfile"),
+    ANY("splice"),
+    ANY("tee"),
+    ANY("copy_file_range"),
+    ANY("getrandom"),
+    /* files: what there is to open is decided by the root and by Landlock */
+    ANY("open"),
+    ANY("openat"),
+    ANY("openat2"),
+    ANY("creat"),
+    ANY("stat"),
+    ANY("fstat"),
+    ANY("lstat"),
+    ANY("newfstatat"),
+    ANY("statx"),
+    ANY("statfs"),
+    ANY("fstatfs"),
+    ANY("access"),
+    ANY("faccessat"),
+    ANY("faccessat2"),
+    ANY("readlink"),
+    ANY("readlinkat"),
+    ANY("getdents"),
+    ANY("getdents64"),
+    ANY("getcwd"),
+    ANY("chdir"),
+    ANY("fchdir"),
+    ANY("mkdir"),
+    ANY("mkdirat"),
+    ANY("rmdir"),
+    ANY("unlink"),
+    ANY("unlinkat"),
+    ANY("rename"),
+    ANY("renameat"),
+    ANY("renameat2"),
+    ANY("link"),
+    ANY("linkat"),
+    ANY("symlink"),
+    ANY("symlinkat"),
+    ANY("chmod"),
+    ANY("fchmod"),
+    ANY("fchmodat"),
+    ANY("truncate"),
+    ANY("ftruncate"),
+    ANY("fallocate"),
+    ANY("fsync"),
+    ANY("fdatasync"),
+    ANY("sync_file_range"),
+    ANY("fadvise64"),
+    ANY("readahead"),
+    ANY("flock"),
+    ANY("utime"),
+    ANY("utimes"),
+    ANY("futimesat"),
+    ANY("utimensat"),
+    ANY("getxattr"),
+    ANY("lgetxattr"),
+    ANY("fgetxattr"),
+    ANY("listxattr"),
+    ANY("llistxattr"),
+    ANY("flistxattr"),
+    /* sockets: IPv4 TCP and UDP, and unix ones; other families are refused as a kernel without them would */
+    WHEN("socket", ARGUMENT_IS(0, AF_INET), ARGUMENT_IS_WITH(1, SOCK_STREAM, SOCKET_FLAGS), ARGUMENT_IS(2, 0)),
+    WHEN("socket", ARGUMENT_IS(0, AF_INET), ARGUMENT_IS_WITH(1, SOCK_STREAM, SOCKET_FLAGS),
+         ARGUMENT_IS(2, IPPROTO_TCP)),
+    WHEN("socket", ARGUMENT_IS(0, AF_INET), ARGUMENT_IS_WITH(1, SOCK_DGRAM, SOCKET_FLAGS), ARGUMENT_IS(2, 0)),
+    WHEN("socket", ARGUMENT_IS(0, AF_INET), ARGUMENT_IS_WITH(1, SOCK_DGRAM, SOCKET_FLAGS), ARGUMENT_IS(2, IPPROTO_UDP)),
+    WHEN("socket", ARGUMENT_IS(0, AF_UNIX), ARGUMENT_IS_WITH(1, SOCK_STREAM, SOCKET_FLAGS), ARGUMENT_IS(2, 0)),
+    WHEN("socket", ARGUMENT_IS(0, AF_UNIX), ARGUMENT_IS_WITH(1, SOCK_DGRAM, SOCKET_FLAGS), ARGUMENT_IS(2, 0)),
+    WHEN("socket", ARGUMENT_IS(0, AF_UNIX), ARGUMENT_IS_WITH(1, SOCK_SEQPACKET, SOCKET_FLAGS), ARGUMENT_IS(2, 0)),
+    REFUSE("socket", EAFNOSUPPORT, ARGUMENT_IS(0, AF_INET6)),
+    WHEN("socketpair", ARGUMENT_IS(0, AF_UNIX)),
+    ANY("accept"),
+    ANY("accept4"),
+    ANY("bind"),
+    ANY("connect"),
+    ANY("listen"),
+    ANY("shutdown"),
+    ANY("getsockname"),
+    ANY("getpeername"),
+    ANY("getsockopt"),
+    ANY("setsockopt"),
+    ANY("sendto"),
+    ANY("sendmsg"),
+    ANY("sendmmsg"),
+    ANY("recvfrom"),
+    ANY("recvmsg"),
+    ANY("recvmmsg"),
 };
 
 /* PID 1 after its loop starts: waits, moves bytes, makes and hands over wires, reaps, ends. */
@@ -189,6 +457,7 @@ static const struct table service_tables[][TABLES_MAX] = {
     [PROFILE_BARE] = {TABLE(bare)},
     [PROFILE_FILES] = {TABLE(bare), TABLE(files)},
     [PROFILE_DATA] = {TABLE(bare), TABLE(data)},
+    [PROFILE_PROCESS] = {TABLE(process)},
 };
 _Static_assert(ARRAY_COUNT(service_tables) == PROFILE_COUNT, "every profile has its tables");
 
@@ -254,7 +523,8 @@ static int add_rule(scmp_filter_ctx context, const struct rule *rule)
                                            .datum_a = condition->mask,
                                            .datum_b = condition->value};
     }
-    return seccomp_rule_add_array(context, SCMP_ACT_ALLOW, number, rule->condition_count, compare);
+    uint32_t action = rule->refusal ? SCMP_ACT_ERRNO((uint32_t)rule->refusal) : SCMP_ACT_ALLOW;
+    return seccomp_rule_add_array(context, action, number, rule->condition_count, compare);
 }
 
 static int fill(scmp_filter_ctx context, const struct table tables[TABLES_MAX], const char *what, struct err *e)

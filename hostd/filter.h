@@ -9,7 +9,8 @@
  *      filter can see; another architecture (i386, x32) kills the process.
  *  I2  Where a rule looks at an argument, all 64 bits of it count: high bits that the kernel would ignore are refused.
  *  I3  No filter allows a way to make a socket (but PID 1's IPv4 stream sockets), a ring, a namespace, an executable
- *      mapping, or another program than execveat of a descriptor.
+ *      mapping, or another program than execveat of a descriptor.  The filter of process services allows sockets of two
+ *      families, and mappings that are executable but not writable.
  *
  * Callers: spawn (service, init), manifest (parser), `hostd plan` (names).
  */
@@ -23,7 +24,7 @@
 #include "hostd/plan.h"
 #include "rpc/base/err.h"
 
-#define FILTER_MAX 512u /* instructions; the largest table makes 76 */
+#define FILTER_MAX 1024u /* instructions; the largest table, of process services, makes about 400 */
 
 struct filter {
     struct sock_filter instructions[FILTER_MAX];

@@ -51,6 +51,8 @@ static int verify_arrays(const struct manifest *m, struct err *e)
         !array_fits(m, m->files_at, m->file_count, sizeof(struct manifest_file), 4) ||
         !array_fits(m, m->methods_at, m->method_count, sizeof(struct manifest_method), 1) ||
         !array_fits(m, m->config_at, m->config_count, sizeof(struct manifest_config), 4) ||
+        !array_fits(m, m->words_at, m->word_count, sizeof(struct manifest_word), 4) ||
+        !array_fits(m, m->mounts_at, m->mount_count, sizeof(struct manifest_mount), 4) ||
         !array_fits(m, m->text_at_, m->text_bytes, 1, 1))
         return bad(e, "an array lies outside");
     if (m->service_count == 0 || m->service_count > MANIFEST_SERVICES_MAX || m->link_count > MANIFEST_LINKS_MAX)
@@ -68,7 +70,11 @@ static bool service_shape_fits(const struct manifest *m, const struct manifest_s
            range_fits(s->files_first, s->files_count, m->file_count, MANIFEST_FILES_PER_SERVICE_MAX) &&
            range_fits(s->operator_first, s->operator_count, m->method_count, MANIFEST_METHODS_MAX) &&
            range_fits(s->methods_first, s->methods_count, m->method_count, MANIFEST_METHODS_MAX) &&
-           range_fits(s->config_first, s->config_count, m->config_count, MANIFEST_CONFIG_PER_SERVICE_MAX);
+           range_fits(s->config_first, s->config_count, m->config_count, MANIFEST_CONFIG_PER_SERVICE_MAX) &&
+           s->args_count <= MANIFEST_WORDS_PER_SERVICE_MAX && s->env_count <= MANIFEST_WORDS_PER_SERVICE_MAX &&
+           range_fits(s->words_first, s->args_count + s->env_count, m->word_count,
+                      2 * MANIFEST_WORDS_PER_SERVICE_MAX) &&
+           range_fits(s->mounts_first, s->mounts_count, m->mount_count, MANIFEST_MOUNTS_PER_SERVICE_MAX);
 }
 
 static int verify_shape(const struct manifest *m, struct err *e)
@@ -100,6 +106,12 @@ static int verify_shape(const struct manifest *m, struct err *e)
     for (uint32_t i = 0; i < m->config_count; i++)
         if (!text_fits(m, manifest_configs(m)[i].key) || !text_fits(m, manifest_configs(m)[i].value))
             return bad(e, "text of a configuration");
+    for (uint32_t i = 0; i < m->word_count; i++)
+        if (!text_fits(m, manifest_words(m)[i].text))
+            return bad(e, "text of an argument");
+    for (uint32_t i = 0; i < m->mount_count; i++)
+        if (!text_fits(m, manifest_mounts(m)[i].path))
+            return bad(e, "path of a process");
     return 0;
 }
 
@@ -207,6 +219,66 @@ static int verify_config(const struct manifest *m, const struct manifest_service
     return 0;
 }
 
+static bool hides_nothing(const struct manifest *m, const struct manifest_service *s, const char *path)
+{
+    for (uint32_t i = 0; i < s->files_count; i++)
+        if (rule_paths_clash(path, manifest_text(m, manifest_files(m)[s->files_first + i].to)))
+            return false;
+    for (uint32_t i = 0; i < s->data_count; i++) {
+        char data[NAME_BYTES + 1] = "/";
+        memcpy(data + 1, manifest_data(m)[s->data_first + i], NAME_BYTES);
+        if (rule_paths_clash(path, data))
+            return false;
+    }
+    return true;
+}
+
+static int verify_mounts(const struct manifest *m, const struct manifest_service *s, struct err *e)
+{
+    const struct manifest_mount *mounts = manifest_mounts(m) + s->mounts_first;
+    const char *exec = manifest_text(m, s->exec);
+    if (!rule_path_inside(exec) || rule_process_target_reserved(exec) || !hides_nothing(m, s, exec))
+        return bad(e, "program of a process");
+    for (uint32_t i = 0; i < s->files_count; i++)
+        if (rule_process_target_reserved(manifest_text(m, manifest_files(m)[s->files_first + i].to)))
+            return bad(e, "target of a file of a process");
+    for (uint32_t i = 0; i < s->mounts_count; i++) {
+        const char *path = manifest_text(m, mounts[i].path);
+        if (mounts[i].kind >= MOUNT_KIND_COUNT || !rule_path_inside(path) || rule_process_target_reserved(path) ||
+            !hides_nothing(m, s, path))
+            return bad(e, "path of a process");
+        if (mounts[i].kind == MOUNT_PATH) /* what lies below one is not mounted: see spawn */
+            for (uint32_t k = 0; k < i; k++)
+                if (mounts[k].kind == MOUNT_PATH && rule_paths_clash(path, manifest_text(m, mounts[k].path)))
+                    return bad(e, "paths of a process that hide each other");
+    }
+    return 0;
+}
+
+/* What a process service has, and what only a sealed one has. */
+static int verify_kind(const struct manifest *m, const struct manifest_service *s, struct err *e)
+{
+    if (s->kind >= KIND_COUNT || s->ready >= READY_COUNT || s->has_proc > 1)
+        return bad(e, "kind of a service");
+    if (s->kind == KIND_SEALED) {
+        if (s->args_count || s->env_count || s->mounts_count || s->ready || s->has_proc)
+            return bad(e, "a sealed service with what is for processes");
+        return 0;
+    }
+    if (s->ingress_count || s->operator_count || s->methods_count || s->config_count)
+        return bad(e, "a process with what is for sealed services");
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < s->args_count + s->env_count; i++) {
+        const char *word = manifest_text(m, manifest_words(m)[s->words_first + i].text);
+        if (i >= s->args_count && !rule_environment(word))
+            return bad(e, "environment of a process");
+        bytes += strlen(word) + 1;
+        if (bytes > 2 * MANIFEST_WORDS_BYTES_MAX)
+            return bad(e, "size of the arguments of a process");
+    }
+    return verify_mounts(m, s, e);
+}
+
 static int verify_service(const struct manifest *m, const struct manifest_service *s, struct err *e)
 {
     const char *exec = manifest_text(m, s->exec);
@@ -222,6 +294,8 @@ static int verify_service(const struct manifest *m, const struct manifest_servic
     if (!methods_are_of(m, s->operator_first, s->operator_count, s))
         return bad(e, "a method of the operator that the service does not have");
     int r = verify_files(m, s, e);
+    if (r == 0)
+        r = verify_kind(m, s, e);
     return r < 0 ? r : verify_config(m, s, e);
 }
 
@@ -245,6 +319,11 @@ static int verify_links(const struct manifest *m, struct err *e)
             return bad(e, "too many links of one service");
         if (!methods_are_of(m, link->allow_first, link->allow_count, &manifest_services(m)[link->to]))
             return bad(e, "an allowed method that the callee does not have");
+        bool is_to_process = manifest_services(m)[link->to].kind == KIND_PROCESS;
+        if (is_to_process ? link->port < 1 || link->port > UINT16_MAX || link->allow_count != 0 ||
+                                manifest_services(m)[link->from].kind != KIND_PROCESS
+                          : link->port != 0)
+            return bad(e, "port of a link");
         pairs[i] = (uint64_t)link->from << 32 | link->to;
     }
     qsort(pairs, m->link_count, sizeof *pairs, compare_numbers);

@@ -39,7 +39,10 @@
 #define MANIFEST_MEMORY_BYTES_MAX (1ull << 40)
 #define MANIFEST_PIDS_MIN 4u /* PID 1, the program, a worker, and one to spare */
 #define MANIFEST_PIDS_MAX 32768u
-#define MANIFEST_CPU_PERCENT_MAX 102400u /* 1,024 CPUs */
+#define MANIFEST_CPU_PERCENT_MAX 102400u     /* 1,024 CPUs */
+#define MANIFEST_WORDS_PER_SERVICE_MAX 128u  /* arguments, or variables of the environment */
+#define MANIFEST_WORDS_BYTES_MAX (32u << 10) /* of both together: they go through one setup message */
+#define MANIFEST_MOUNTS_PER_SERVICE_MAX 160u /* paths and libraries of a process: each is a descriptor of the start */
 
 /* Text in the block: offset of a NUL-terminated string; 0 is the empty string. */
 typedef uint32_t text_at;
@@ -60,6 +63,42 @@ struct manifest_service {
     uint32_t methods_first,
         methods_count; /* what the binary's schema note declares, in `methods`; shared by equal execs */
     uint32_t restart;  /* enum manifest_restart */
+    uint32_t kind;     /* enum manifest_kind; all below is of a process service only */
+    uint32_t ready;    /* enum manifest_ready */
+    uint32_t has_proc; /* a /proc of its own */
+    uint32_t words_first, args_count, env_count; /* in `words`: arguments, and behind them NAME=value */
+    uint32_t mounts_first, mounts_count;         /* in `mounts` */
+};
+
+/* What a service is (design: D4). */
+enum manifest_kind {
+    KIND_SEALED,  /* a static program of ours: a sealed ring, no socket; the default */
+    KIND_PROCESS, /* any program, with sockets on its own wires */
+    KIND_COUNT
+};
+
+/* When a process service counts as ready. */
+enum manifest_ready {
+    READY_STARTED, /* its program was executed; the default */
+    READY_NOTIFY,  /* it says so: sd_notify(3) */
+    READY_COUNT
+};
+
+/* A file or directory of the host that a process service sees at the same path. */
+struct manifest_mount {
+    text_at path;
+    uint32_t kind; /* enum manifest_mount_kind */
+};
+
+enum manifest_mount_kind {
+    MOUNT_PATH,        /* the list names it */
+    MOUNT_LIBRARY,     /* of the library closure */
+    MOUNT_INTERPRETER, /* likewise; the kernel executes it */
+    MOUNT_KIND_COUNT
+};
+
+struct manifest_word {
+    text_at text;
 };
 
 /* When a service that ended is started again. */
@@ -82,6 +121,7 @@ struct manifest_link {
     uint32_t from, to;                 /* indices of services */
     uint32_t line;                     /* of the [[link]] */
     uint32_t allow_first, allow_count; /* in `methods` */
+    uint32_t port;                     /* TCP port of a process callee; 0: the callee is sealed, the plan's port */
 };
 
 struct manifest_ingress {
@@ -114,6 +154,8 @@ struct manifest {
     uint32_t files_at, file_count;
     uint32_t methods_at, method_count;
     uint32_t config_at, config_count;
+    uint32_t words_at, word_count;
+    uint32_t mounts_at, mount_count;
     uint32_t text_at_, text_bytes; /* offset 0 of the text block is an empty string */
 };
 
@@ -135,6 +177,13 @@ int manifest_load(const char *path, struct manifest **ret_manifest, char report[
  * else the folder of hostd itself.  Absolute, without symlinks. */
 int manifest_bin_dir(char ret_dir[MANIFEST_PATH_BYTES_MAX]);
 
+enum manifest_want {
+    WANT_LIBRARY, /* the bytes of an ELF file */
+    WANT_TREE,    /* paths of the files below a directory that may be ELF files, each ended by a NUL */
+    WANT_CACHE,   /* the bytes of /etc/ld.so.cache, whatever the path */
+    WANT_COUNT
+};
+
 /* What the parser may ask of the file system.  manifest_load() answers by messages, tests from memory. */
 struct manifest_io {
     void *context;
@@ -144,6 +193,9 @@ struct manifest_io {
     void (*unmap)(void *context, const void *image, size_t bytes);
     /* 0: `path` is a regular file or a directory.  -EINVAL: something else.  -ENOENT or another negative errno. */
     int (*probe)(void *context, const char *path);
+    /* What the library closure of a process service reads, to be given back with unmap.  -ENOENT, -EACCES (not for
+     * everybody to read), -EISDIR, -ENOEXEC (no ELF file) or another negative errno. */
+    int (*read)(void *context, enum manifest_want want, const char *path, const void **ret_image, size_t *ret_bytes);
 };
 
 /*
@@ -188,6 +240,14 @@ static inline const struct manifest_method *manifest_methods(const struct manife
 static inline const struct manifest_config *manifest_configs(const struct manifest *m)
 {
     return manifest_array(m, m->config_at);
+}
+static inline const struct manifest_word *manifest_words(const struct manifest *m)
+{
+    return manifest_array(m, m->words_at);
+}
+static inline const struct manifest_mount *manifest_mounts(const struct manifest *m)
+{
+    return manifest_array(m, m->mounts_at);
 }
 static inline const char *manifest_text(const struct manifest *m, text_at at)
 {

@@ -14,8 +14,8 @@
  * Why requests, rather than a child that opens by itself: the list names programs and files, so they are known only
  * while it is parsed, and they may lie below a home that nobody else may enter.  The alternatives are worse:
  * CAP_DAC_READ_SEARCH would let a parser that was taken over read every file of the host, and two passes need a second
- * format.  As it is, such a parser can learn whether a path exists and read executables (never /etc/shadow), and has
- * nobody to tell but a parent that checks what it gets.
+ * format.  As it is, such a parser can learn whether a path exists and read executables and libraries (never
+ * /etc/shadow), and has nobody to tell but a parent that checks what it gets.
  *
  * Invariants
  *  I1  The parent takes nothing from the shared memory before the child has ended, and copies it once before it looks.
@@ -23,6 +23,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <grp.h>
 #include <limits.h>
 #include <linux/seccomp.h>
@@ -48,14 +49,17 @@
 #define BINARY_BYTES_MAX (256ll << 20) /* of a program; static ones have a few MiB */
 #define CHILD_MEMORY_BYTES_MAX (512u << 20)
 #define CHILD_CPU_SECONDS_MAX 8u
-#define CHILD_FILES_MAX 8u /* the socket and one program, with room */
-#define REQUESTS_MAX (MANIFEST_SERVICES_MAX * (1 + MANIFEST_FILES_PER_SERVICE_MAX))
+#define CHILD_FILES_MAX 8u     /* the socket and one program, with room */
+#define TREE_ENTRIES_MAX 65536 /* files and directories below one path of a process: /usr/lib/python3.11 has 1,500 */
+#define REQUESTS_MAX                                                                                                   \
+    (MANIFEST_SERVICES_MAX * 2048u) /* a library is looked for in a few directories; time ends it too */
 
 /* ---- what travels ---- */
 
 enum request_kind {
     REQUEST_MAP = 1,   /* a descriptor of this executable */
     REQUEST_PROBE = 2, /* is there a file or a directory? */
+    REQUEST_READ = 3,  /* + enum manifest_want: a descriptor of what a library closure is made from */
 };
 
 struct request {
@@ -94,7 +98,7 @@ static int report_failure(char report[MANIFEST_REPORT_BYTES], const char *name, 
 /* ---- the child ---- */
 
 /* Sends a request, waits for its reply; *ret_fd is -1 when none came with it. */
-static int ask(int socket_fd, enum request_kind kind, const char *path, uint64_t *ret_bytes, int *ret_fd)
+static int ask(int socket_fd, uint32_t kind, const char *path, uint64_t *ret_bytes, int *ret_fd)
 {
     struct request request = {.kind = kind};
     size_t path_bytes = strlen(path);
@@ -123,11 +127,11 @@ static int ask(int socket_fd, enum request_kind kind, const char *path, uint64_t
     return reply.result;
 }
 
-static int io_map(void *context, const char *path, const void **ret_image, size_t *ret_bytes)
+static int map_answer(int socket_fd, uint32_t kind, const char *path, const void **ret_image, size_t *ret_bytes)
 {
     FD_AUTO int fd = -1;
     uint64_t bytes = 0;
-    int r = ask(*(const int *)context, REQUEST_MAP, path, &bytes, &fd);
+    int r = ask(socket_fd, kind, path, &bytes, &fd);
     if (r < 0)
         return r;
     if (fd < 0 || bytes == 0)
@@ -139,6 +143,16 @@ static int io_map(void *context, const char *path, const void **ret_image, size_
     *ret_image = image;
     *ret_bytes = bytes;
     return 0;
+}
+
+static int io_map(void *context, const char *path, const void **ret_image, size_t *ret_bytes)
+{
+    return map_answer(*(const int *)context, REQUEST_MAP, path, ret_image, ret_bytes);
+}
+
+static int io_read(void *context, enum manifest_want want, const char *path, const void **ret_image, size_t *ret_bytes)
+{
+    return map_answer(*(const int *)context, REQUEST_READ + want, path, ret_image, ret_bytes);
 }
 
 static void io_unmap(void *context, const void *image, size_t bytes)
@@ -196,7 +210,8 @@ typedef void child_work(const struct source *source, int *socket_fd, struct answ
 
 static void parse_list(const struct source *source, int *socket_fd, struct answer *answer)
 {
-    const struct manifest_io io = {.context = socket_fd, .map = io_map, .unmap = io_unmap, .probe = io_probe};
+    const struct manifest_io io = {
+        .context = socket_fd, .map = io_map, .unmap = io_unmap, .probe = io_probe, .read = io_read};
     struct manifest *manifest = NULL;
     answer->result = manifest_parse(source->text, source->bytes, source->name, source->dir, source->bin_dir, &io,
                                     &manifest, answer->report);
@@ -249,6 +264,55 @@ static int open_binary(const char *path, uint64_t *ret_bytes, int *ret_fd)
     return 0;
 }
 
+/* For a library closure: an ELF file that everybody may read or execute, or the loader's cache. */
+static int open_library(const char *path, bool is_cache, uint64_t *ret_bytes, int *ret_fd)
+{
+    char magic[4];
+    struct stat status;
+    FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return -errno;
+    if (S_ISDIR(status.st_mode))
+        return -EISDIR;
+    if (!S_ISREG(status.st_mode) || !(status.st_mode & (is_cache ? 0004 : 0115)))
+        return -EACCES;
+    if (status.st_size > BINARY_BYTES_MAX)
+        return -EFBIG;
+    if (!is_cache && (pread(fd, magic, sizeof magic, 0) != sizeof magic || memcmp(magic, "\177ELF", 4) != 0))
+        return -ENOEXEC;
+    *ret_bytes = (uint64_t)status.st_size;
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
+/* Names of the files below a directory that look like programs or libraries; symlinks below it are not followed. */
+static int list_tree(const char *path, uint64_t *ret_bytes, int *ret_fd)
+{
+    FD_AUTO int fd = memfd_create("tree", MFD_CLOEXEC);
+    char *roots[] = {(char *)(uintptr_t)path, NULL};
+    FTS *tree = fd < 0 ? NULL : fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR | FTS_XDEV, NULL);
+    if (!tree)
+        return -errno;
+    int r = 0, entries = 0;
+    for (const FTSENT *entry; r == 0 && (entry = fts_read(tree));) {
+        if (++entries > TREE_ENTRIES_MAX)
+            r = -E2BIG;
+        else if (entry->fts_info != FTS_F || entry->fts_pathlen >= MANIFEST_PATH_BYTES_MAX ||
+                 (!strstr(entry->fts_name, ".so") && !(entry->fts_statp->st_mode & 0111)))
+            continue;
+        else if (write(fd, entry->fts_path, entry->fts_pathlen + 1u) != entry->fts_pathlen + 1)
+            r = -ENOMEM;
+        else
+            *ret_bytes += entry->fts_pathlen + 1u;
+    }
+    (void)fts_close(tree);
+    if (r == 0 && *ret_bytes == 0)
+        r = -ENOENT;
+    if (r == 0)
+        *ret_fd = fd_take(&fd);
+    return r;
+}
+
 static int probe(const char *path)
 {
     struct stat status;
@@ -275,6 +339,12 @@ static int serve(int socket_fd)
         reply.result = open_binary(request.path, &reply.bytes, &fd);
     else if (request.kind == REQUEST_PROBE)
         reply.result = probe(request.path);
+    else if (request.kind == REQUEST_READ + WANT_LIBRARY)
+        reply.result = open_library(request.path, false, &reply.bytes, &fd);
+    else if (request.kind == REQUEST_READ + WANT_TREE)
+        reply.result = list_tree(request.path, &reply.bytes, &fd);
+    else if (request.kind == REQUEST_READ + WANT_CACHE)
+        reply.result = open_library("/etc/ld.so.cache", true, &reply.bytes, &fd);
     else
         return -EPROTO;
 

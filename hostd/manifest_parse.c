@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hostd/closure.h"
+#include "hostd/elf.h"
 #include "hostd/manifest.h"
 #include "hostd/report.h"
 #include "hostd/rules.h"
@@ -29,7 +31,7 @@
 
 #define CLAIM_BYTES 80 /* a name, an address, or two names and an arrow */
 #define CONFIG_KEY_BYTES 256
-#define KEYS_MAX 16
+#define KEYS_MAX 24
 
 /* An array that grows. */
 struct vector {
@@ -61,6 +63,7 @@ struct build {
     char app[NAME_BYTES];
     uint32_t app_missing;
     struct vector services, links, ingresses, data, files, methods, config, text; /* what the block is made of */
+    struct vector words, mounts;                                                  /* likewise */
     struct vector binaries, names, claims[CLAIM_KIND_COUNT];                      /* what checking needs */
 };
 
@@ -70,6 +73,7 @@ struct target {
     const struct toml_tree *operator_methods;
     bool has_binary;
     const struct toml_tree *from, *to, *allow, *name, *listen, *links;
+    const struct toml_tree *port, *exec, *args, *env, *paths; /* the last four: of a process */
 };
 
 struct key {
@@ -356,6 +360,10 @@ static bool absolute(const struct build *b, const char *path, char ret_path[MANI
 static void take_exec(struct build *b, struct target *target, const struct toml_tree *node)
 {
     char path[MANIFEST_PATH_BYTES_MAX];
+    if (target->service->kind == KIND_PROCESS) {
+        target->exec = node; /* looked at when its paths and its environment are known */
+        return;
+    }
     bool is_bare = strchr(node->text, '/') == NULL;
     int bytes = is_bare ? snprintf(path, sizeof path, "%s/%s", b->bin_dir, node->text) : absolute(b, node->text, path);
     if (node->text[0] == '\0' || bytes <= 0 || (size_t)bytes >= sizeof path || !rule_printable(path)) {
@@ -436,7 +444,10 @@ static void take_methods(struct build *b, const struct toml_tree *list, struct m
 
 static void take_operator(struct build *b, struct target *target, const struct toml_tree *node)
 {
-    target->operator_methods = node; /* checked when the binary is known */
+    if (target->service->kind == KIND_PROCESS)
+        ERROR_AT_KEY(b, node, "a process service has no 'operator': it serves no methods that could be called");
+    else
+        target->operator_methods = node; /* checked when the binary is known */
 }
 
 /* ---- ingress, data, files ---- */
@@ -495,6 +506,12 @@ static void take_one_ingress(struct build *b, const struct toml_tree *table)
 
 static void take_ingress(struct build *b, struct target *target, const struct toml_tree *list)
 {
+    if (target->service->kind == KIND_PROCESS) {
+        ERROR_AT_KEY(b, list,
+                     "a process service cannot have an 'ingress': it could turn a listener of the host into a "
+                     "connection; put a sealed service in front of it");
+        return;
+    }
     if (!has_room(b, list, MANIFEST_INGRESSES_PER_SERVICE_MAX))
         return;
     target->service->ingress_first = b->ingresses.count;
@@ -571,6 +588,11 @@ static text_at take_file_to(struct build *b, const struct toml_tree *node)
     return push_text(b, node->text);
 }
 
+static bool is_hidden(const struct manifest_service *service, const char *to)
+{
+    return service->kind == KIND_PROCESS && rule_process_target_reserved(to);
+}
+
 static void take_one_file(struct build *b, const struct manifest_service *service, const struct toml_tree *table)
 {
     static const struct key keys[] = {
@@ -583,6 +605,8 @@ static void take_one_file(struct build *b, const struct manifest_service *servic
         .from = target.from ? take_file_from(b, target.from) : 0,
         .to = target.to ? take_file_to(b, target.to) : 0,
     };
+    if (taken.to && is_hidden(service, target.to->text))
+        ERROR_AT(b, target.to, "nothing can be put at '%s': it is the root's own", target.to->text);
     const struct manifest_file *files = (void *)b->files.items;
     for (uint32_t i = service->files_first; taken.to && i < b->files.count; i++)
         if (files[i].to && rule_paths_clash(text_of(b, files[i].to), text_of(b, taken.to)))
@@ -742,12 +766,352 @@ static void flatten(struct build *b, const struct toml_tree *node, char key[CONF
 static void take_config(struct build *b, struct target *target, const struct toml_tree *node)
 {
     char key[CONFIG_KEY_BYTES] = "";
+    if (target->service->kind == KIND_PROCESS) {
+        ERROR_AT_KEY(b, node, "a process service has no 'config': hand it 'args', 'env' or 'files'");
+        return;
+    }
     target->service->config_first = b->config.count;
     flatten(b, node, key, 0);
     target->service->config_count = b->config.count - target->service->config_first;
     if (target->service->config_count > MANIFEST_CONFIG_PER_SERVICE_MAX)
         ERROR_AT(b, node, "this configuration has %u values; %u is the limit", target->service->config_count,
                  MANIFEST_CONFIG_PER_SERVICE_MAX);
+}
+
+/* ---- process services ---- */
+
+/* A key that only a process service has; reports it on any other. */
+static bool is_of_process(struct build *b, const struct target *target, const struct toml_tree *node)
+{
+    if (target->service->kind == KIND_PROCESS)
+        return true;
+    ERROR_AT_KEY(b, node, "'%s' is a key of process services: this one would need kind = \"process\"", node->key);
+    return false;
+}
+
+/* One of a few words: its index, or `count` with a report. */
+static uint32_t take_word(struct build *b, const struct toml_tree *node, const char *const *names, uint32_t count)
+{
+    uint32_t i = 0;
+    while (i < count && strcmp(names[i], node->text) != 0)
+        i++;
+    const char *near = i < count ? NULL : suggest(node->text, names, count);
+    if (near)
+        ERROR_AT(b, node, "no %s '%.64s'; did you mean '%s'?", node->key, node->text, near);
+    else if (i == count)
+        ERROR_AT(b, node, "no %s '%.64s': there are %s and %s", node->key, node->text, names[0], names[1]);
+    return i;
+}
+
+static void take_kind(struct build *b, struct target *target, const struct toml_tree *node)
+{
+    static const char *const names[] = {[KIND_SEALED] = "sealed", [KIND_PROCESS] = "process"};
+    _Static_assert(ARRAY_COUNT(names) == KIND_COUNT, "a name for every kind");
+    (void)take_word(b, node, names, KIND_COUNT); /* the kind itself is known: see kind_of() */
+}
+
+static void take_ready(struct build *b, struct target *target, const struct toml_tree *node)
+{
+    static const char *const names[] = {[READY_STARTED] = "started", [READY_NOTIFY] = "notify"};
+    _Static_assert(ARRAY_COUNT(names) == READY_COUNT, "a name for each");
+    uint32_t ready = is_of_process(b, target, node) ? take_word(b, node, names, READY_COUNT) : READY_COUNT;
+    if (ready < READY_COUNT)
+        target->service->ready = ready;
+}
+
+static void take_proc(struct build *b, struct target *target, const struct toml_tree *node)
+{
+    if (is_of_process(b, target, node))
+        target->service->has_proc = node->number != 0;
+}
+
+static void take_args(struct build *b, struct target *target, const struct toml_tree *node)
+{
+    if (is_of_process(b, target, node))
+        target->args = node;
+}
+
+static void take_env(struct build *b, struct target *target, const struct toml_tree *node)
+{
+    if (is_of_process(b, target, node))
+        target->env = node;
+}
+
+static void take_paths(struct build *b, struct target *target, const struct toml_tree *node)
+{
+    if (is_of_process(b, target, node))
+        target->paths = node;
+}
+
+/* Every other key depends on it, and it may stand behind them. */
+static enum manifest_kind kind_of(const struct toml_tree *table)
+{
+    for (size_t i = 0; i < table->child_count; i++)
+        if (strcmp(table->children[i].key, "kind") == 0 && table->children[i].kind == TREE_STRING)
+            return strcmp(table->children[i].text, "process") == 0 ? KIND_PROCESS : KIND_SEALED;
+    return KIND_SEALED;
+}
+
+static void push_word(struct build *b, const char *text)
+{
+    struct manifest_word *word = push(b, &b->words, sizeof *word);
+    text_at at = push_text(b, text);
+    if (word)
+        word->text = at;
+}
+
+/* Arguments, then the environment; ret_library_path: LD_LIBRARY_PATH, or NULL. */
+static void take_words(struct build *b, const struct target *target, const char **ret_library_path)
+{
+    struct manifest_service *service = target->service;
+    size_t bytes = 0;
+    service->words_first = b->words.count;
+    if (target->args && has_room(b, target->args, MANIFEST_WORDS_PER_SERVICE_MAX))
+        for (size_t i = 0; i < target->args->child_count; i++) {
+            const struct toml_tree *node = &target->args->children[i];
+            if (!is_text(b, node, "args"))
+                continue;
+            push_word(b, node->text);
+            bytes += node->text_bytes + 1;
+        }
+    service->args_count = b->words.count - service->words_first;
+    if (target->env && has_room(b, target->env, MANIFEST_WORDS_PER_SERVICE_MAX - 1)) /* LD_ORIGIN_PATH may come */
+        for (size_t i = 0; i < target->env->child_count; i++) {
+            const struct toml_tree *node = &target->env->children[i];
+            char word[CONFIG_KEY_BYTES + 1];
+            (void)snprintf(word, sizeof word, "%s=", node->key);
+            if (strlen(node->key) >= CONFIG_KEY_BYTES || !rule_environment(word)) {
+                ERROR_AT_KEY(b, node,
+                             "'%.64s' is no variable of an environment that can be set: letters, digits and _, "
+                             "and not NOTIFY_SOCKET",
+                             node->key);
+                continue;
+            }
+            if (!is_text(b, node, "env"))
+                continue;
+            text_at at = b->text.count;
+            char *text = push_many(b, &b->text, (uint32_t)(strlen(word) + node->text_bytes + 1), 1);
+            struct manifest_word *pushed = push(b, &b->words, sizeof *pushed);
+            if (!text || !pushed)
+                return;
+            memcpy(text, word, strlen(word));
+            memcpy(text + strlen(word), node->text, node->text_bytes);
+            pushed->text = at;
+            bytes += strlen(word) + node->text_bytes + 1;
+            if (strcmp(node->key, "LD_LIBRARY_PATH") == 0)
+                *ret_library_path = node->text;
+        }
+    service->env_count = b->words.count - service->words_first - service->args_count;
+    if (bytes > MANIFEST_WORDS_BYTES_MAX)
+        ERROR_AT(b, target->args ? target->args : target->env, "'args' and 'env' are %zu bytes; %u is the limit", bytes,
+                 MANIFEST_WORDS_BYTES_MAX);
+}
+
+static int read_for_closure(void *context, const char *path, const void **ret_image, size_t *ret_bytes)
+{
+    const struct manifest_io *io = context;
+    return io->read(io->context, WANT_LIBRARY, path, ret_image, ret_bytes);
+}
+
+static void unmap_for_closure(void *context, const void *image, size_t bytes)
+{
+    const struct manifest_io *io = context;
+    io->unmap(io->context, image, bytes);
+}
+
+/* Below one of the paths that the list names? */
+static bool is_covered(const struct build *b, const struct manifest_service *service, const char *path)
+{
+    const struct manifest_mount *mounts = (void *)b->mounts.items;
+    for (uint32_t i = service->mounts_first; i < b->mounts.count; i++)
+        if (mounts[i].kind == MOUNT_PATH && rule_path_below(path, text_of(b, mounts[i].path)))
+            return true;
+    return false;
+}
+
+static void push_mount(struct build *b, const char *path, enum manifest_mount_kind kind)
+{
+    struct manifest_mount *mount = push(b, &b->mounts, sizeof *mount);
+    text_at at = push_text(b, path);
+    if (mount)
+        *mount = (struct manifest_mount){.path = at, .kind = kind};
+}
+
+/* The paths of the list, for the root. */
+static void take_path(struct build *b, const struct manifest_service *service, const struct toml_tree *node)
+{
+    if (!is_text(b, node, "paths"))
+        return;
+    if (!rule_path_inside(node->text)) {
+        ERROR_AT(b, node, "a path is absolute, without '.', '..' or '//', at most %u bytes", MANIFEST_TO_BYTES_MAX - 1);
+        return;
+    }
+    if (rule_process_target_reserved(node->text)) {
+        ERROR_AT(b, node, "'%s' cannot be taken from the host: the root has its own", node->text);
+        return;
+    }
+    const struct manifest_mount *mounts = (void *)b->mounts.items;
+    for (uint32_t i = service->mounts_first; i < b->mounts.count; i++)
+        if (rule_paths_clash(text_of(b, mounts[i].path), node->text)) {
+            ERROR_AT(b, node, "'%s' and '%s' hide each other", node->text, text_of(b, mounts[i].path));
+            return;
+        }
+    int r = b->io->probe(b->io->context, node->text);
+    if (r == 0)
+        push_mount(b, node->text, MOUNT_PATH);
+    else if (r == -ENOENT)
+        ERROR_AT(b, node, "there is no '%s'", node->text);
+    else if (r == -EINVAL)
+        ERROR_AT(b, node, "'%s' is neither a file nor a directory", node->text);
+    else
+        ERROR_AT(b, node, "'%s': %s", node->text, strerror(-r));
+}
+
+/* What an ELF file of the list needs: a directory is walked, and what in it cannot be loaded anyway is passed over. */
+static void close_path(struct build *b, struct closure *closure, const struct toml_tree *node)
+{
+    struct err e = {0};
+    int r = closure_add(closure, node->text, false, false, &e);
+    if (r != -EISDIR) {
+        if (r < 0 && r != -ENOEXEC) /* no ELF file: it needs nothing */
+            ERROR_AT(b, node, "%s", e.text);
+        return;
+    }
+    const void *list;
+    size_t bytes;
+    r = b->io->read(b->io->context, WANT_TREE, node->text, &list, &bytes);
+    if (r < 0) {
+        if (r == -E2BIG)
+            ERROR_AT(b, node, "'%s' holds too many files to look for libraries in", node->text);
+        else if (r != -ENOENT) /* empty */
+            ERROR_AT(b, node, "'%s': %s", node->text, strerror(-r));
+        return;
+    }
+    const char *at = list, *end = at + bytes;
+    for (r = 0; at < end && memchr(at, '\0', (size_t)(end - at)) && r != -E2BIG; at += strlen(at) + 1)
+        r = closure_add(closure, at, false, true, &e);
+    if (r == -E2BIG)
+        ERROR_AT(b, node, "'%s': %s", node->text, e.text);
+    b->io->unmap(b->io->context, list, bytes);
+}
+
+/* The program itself: any ELF file that may be executed, at its own path. */
+static bool take_program(struct build *b, struct manifest_service *service, const struct toml_tree *node)
+{
+    const void *image;
+    size_t bytes;
+    struct elf elf;
+    struct err e = {0};
+    if (!rule_path_inside(node->text) || rule_process_target_reserved(node->text)) {
+        ERROR_AT(b, node,
+                 "'exec' of a process service is the absolute path of a program, at most %u bytes, not below "
+                 "/dev, /proc, /sys or /tmp",
+                 MANIFEST_TO_BYTES_MAX - 1);
+        return false;
+    }
+    int r = b->io->map(b->io->context, node->text, &image, &bytes);
+    if (r == -ENOENT)
+        ERROR_AT(b, node, "there is no program '%s'", node->text);
+    else if (r == -EACCES)
+        ERROR_AT(b, node, "'%s' may not be executed", node->text);
+    else if (r < 0)
+        ERROR_AT(b, node, "program '%s': %s", node->text, strerror(-r));
+    if (r < 0)
+        return false;
+    r = elf_read(image, bytes, &elf, &e);
+    bool is_script = bytes > 2 && memcmp(image, "#!", 2) == 0;
+    b->io->unmap(b->io->context, image, bytes);
+    if (r == 0)
+        service->exec = push_text(b, node->text);
+    else if (is_script)
+        ERROR_AT(b, node, "'%s' is a script: name its interpreter in 'exec', itself in 'args' and 'paths'", node->text);
+    else
+        ERROR_AT(b, node, "'%s' cannot be a service: %s", node->text, e.text);
+    return r == 0;
+}
+
+/* What one more file in the root would hide, or be hidden by. */
+static void check_hiding(struct build *b, const struct manifest_service *service, const char *path,
+                         const struct toml_tree *node)
+{
+    const struct manifest_file *files = (void *)b->files.items;
+    for (uint32_t i = 0; i < service->files_count; i++) {
+        const char *to = text_of(b, files[service->files_first + i].to);
+        if (*to && rule_paths_clash(to, path))
+            ERROR_AT(b, node, "'%s' and the file '%s' hide each other", path, to);
+    }
+    for (uint32_t i = 0; i < service->data_count; i++) {
+        char data[NAME_BYTES + 1] = "/";
+        memcpy(data + 1, b->data.items + (service->data_first + i) * NAME_BYTES, NAME_BYTES);
+        if (rule_paths_clash(data, path))
+            ERROR_AT(b, node, "'%s' and the data directory '%s' hide each other", path, data);
+    }
+}
+
+static void push_objects(struct build *b, struct manifest_service *service, const struct closure *closure,
+                         const struct toml_tree *node)
+{
+    for (uint32_t i = 0; i < closure->count; i++) {
+        const struct closure_object *object = &closure->objects[i];
+        if (rule_process_target_reserved(object->path))
+            ERROR_AT(b, node, "its library '%s' lies where the root has its own", object->path);
+        else if (!is_covered(b, service, object->path) && strcmp(object->path, node->text) != 0)
+            push_mount(b, object->path, object->is_interpreter ? MOUNT_INTERPRETER : MOUNT_LIBRARY);
+        else if (object->is_interpreter) /* covered, and the kernel executes it: it has to be known */
+            push_mount(b, object->path, MOUNT_INTERPRETER);
+    }
+    if (closure->needs_cache && !is_covered(b, service, "/etc/ld.so.cache"))
+        push_mount(b, "/etc/ld.so.cache", MOUNT_LIBRARY);
+    if (closure->needs_origin && service->env_count < MANIFEST_WORDS_PER_SERVICE_MAX) {
+        char word[sizeof "LD_ORIGIN_PATH=" + CLOSURE_PATH_BYTES];
+        (void)snprintf(word, sizeof word, "LD_ORIGIN_PATH=%s", closure->program_directory);
+        push_word(b, word); /* the last words are this service's */
+        service->env_count++;
+    }
+}
+
+static void take_process(struct build *b, const struct target *target)
+{
+    struct manifest_service *service = target->service;
+    const struct closure_io io = {
+        .context = (void *)(uintptr_t)b->io, .map = read_for_closure, .unmap = unmap_for_closure};
+    static struct closure closure; /* 200 KiB; one thread */
+    const char *library_path = NULL;
+    const void *cache = NULL;
+    size_t cache_bytes = 0;
+    struct err e = {0};
+    service->mounts_first = b->mounts.count;
+    take_words(b, target, &library_path);
+    for (size_t i = 0; target->paths && i < target->paths->child_count; i++)
+        take_path(b, service, &target->paths->children[i]);
+    if (!target->exec || !take_program(b, service, target->exec))
+        return;
+    if (b->io->read(b->io->context, WANT_CACHE, "/etc/ld.so.cache", &cache, &cache_bytes) < 0)
+        cache = NULL; /* the default directories are left, as for the loader */
+    closure_begin(&closure, &io, library_path, cache, cache_bytes);
+    int r = closure_add(&closure, target->exec->text, true, false, &e);
+    if (r < 0)
+        ERROR_AT(b, target->exec, "%s", e.text);
+    const struct manifest_mount *mounts = (void *)b->mounts.items;
+    uint32_t paths_count = b->mounts.count - service->mounts_first;
+    for (size_t i = 0; r == 0 && target->paths && i < target->paths->child_count; i++)
+        for (uint32_t k = 0; k < paths_count; k++) /* those that were taken */
+            if (target->paths->children[i].kind == TREE_STRING &&
+                strcmp(text_of(b, mounts[service->mounts_first + k].path), target->paths->children[i].text) == 0)
+                close_path(b, &closure, &target->paths->children[i]);
+    if (cache)
+        b->io->unmap(b->io->context, cache, cache_bytes);
+    push_objects(b, service, &closure, target->exec);
+    service->mounts_count = b->mounts.count - service->mounts_first;
+    if (service->mounts_count > MANIFEST_MOUNTS_PER_SERVICE_MAX)
+        ERROR_AT(b, target->exec,
+                 "this service needs %u paths and libraries; %u is the limit: name their directory in "
+                 "'paths'",
+                 service->mounts_count, MANIFEST_MOUNTS_PER_SERVICE_MAX);
+    mounts = (void *)b->mounts.items;
+    for (uint32_t i = 0; b->result == 0 && i < service->mounts_count; i++)
+        check_hiding(b, service, text_of(b, mounts[service->mounts_first + i].path), target->exec);
+    check_hiding(b, service, target->exec->text, target->exec);
 }
 
 /* ---- [service.NAME] ---- */
@@ -780,9 +1144,15 @@ static void take_service(struct build *b, const struct toml_tree *table)
         {"operator", TREE_ARRAY, false, take_operator},
         {"accept_missing", TREE_ARRAY, false, take_missing},
         {"config", TREE_TABLE, false, take_config},
+        {"kind", TREE_STRING, false, take_kind},
+        {"args", TREE_ARRAY, false, take_args},
+        {"env", TREE_TABLE, false, take_env},
+        {"paths", TREE_ARRAY, false, take_paths},
+        {"ready", TREE_STRING, false, take_ready},
+        {"proc", TREE_BOOL, false, take_proc},
     };
     _Static_assert(ARRAY_COUNT(keys) <= KEYS_MAX, "take_keys() marks what it saw");
-    struct manifest_service service = {.line = table->line, .accept_missing = b->app_missing};
+    struct manifest_service service = {.line = table->line, .accept_missing = b->app_missing, .kind = kind_of(table)};
     struct target target = {.service = &service};
     if (is_name(b, table, table->key, "a service", true)) {
         if (rule_service_reserved(table->key))
@@ -793,9 +1163,11 @@ static void take_service(struct build *b, const struct toml_tree *table)
     (void)snprintf(what, sizeof what, "service '%.64s'", table->key);
     take_keys(b, &target, table, keys, ARRAY_COUNT(keys), what);
     check_targets(b, &service, table);
+    if (service.kind == KIND_PROCESS)
+        take_process(b, &target);
     if (target.operator_methods && target.has_binary)
         take_methods(b, target.operator_methods, service, &service.operator_first, &service.operator_count);
-    if (!target.has_binary)
+    if (!target.has_binary && service.kind == KIND_SEALED)
         service.exec = 0; /* its methods are not known: none of a link is reported as missing */
     struct manifest_service *pushed = push(b, &b->services, sizeof *pushed);
     if (pushed)
@@ -826,6 +1198,40 @@ static void take_links(struct build *b, struct target *target, const struct toml
 static void take_allow(struct build *b, struct target *target, const struct toml_tree *node)
 {
     target->allow = node;
+}
+
+static void take_port(struct build *b, struct target *target, const struct toml_tree *node)
+{
+    target->port = node;
+}
+
+/* What a link carries follows from what the callee is: methods of a sealed one, a TCP port of a process. */
+static void take_use(struct build *b, const struct toml_tree *table, const struct target *target,
+                     struct manifest_link *link, bool has_from)
+{
+    const struct manifest_service *services = (void *)b->services.items;
+    const struct manifest_service callee = services[link->to];
+    if (callee.kind == KIND_SEALED) {
+        if (target->port)
+            ERROR_AT_KEY(b, target->port,
+                         "'port' is for links to process services: '%s' is sealed, hostd chooses its port",
+                         callee.name);
+        if (target->allow && callee.exec)
+            take_methods(b, target->allow, callee, &link->allow_first, &link->allow_count);
+        else if (!target->allow)
+            ERROR_AT(b, table, "this link has no 'allow'");
+        return;
+    }
+    if (has_from && services[link->from].kind == KIND_SEALED)
+        ERROR_AT(b, target->from, "'%s' is sealed: it speaks to sealed services only, and '%s' is a process",
+                 services[link->from].name, callee.name);
+    if (target->allow)
+        ERROR_AT_KEY(b, target->allow, "'allow' is for links to sealed services: '%s' is a process, name its 'port'",
+                     callee.name);
+    if (target->port)
+        link->port = take_number(b, target->port, 1, UINT16_MAX);
+    else
+        ERROR_AT(b, table, "this link has no 'port': the TCP port that process '%s' listens on", callee.name);
 }
 
 struct name_index {
@@ -876,18 +1282,16 @@ static void take_link(struct build *b, const struct toml_tree *table, uint32_t e
     static const struct key keys[] = {
         {"from", TREE_STRING, true, take_from},
         {"to", TREE_STRING, true, take_to},
-        {"allow", TREE_ARRAY, true, take_allow},
+        {"allow", TREE_ARRAY, false, take_allow},
+        {"port", TREE_INT, false, take_port},
     };
     struct target target = {0};
     struct manifest_link link = {.line = table->line};
     take_keys(b, &target, table, keys, ARRAY_COUNT(keys), "this link");
     bool has_from = target.from && find_service(b, target.from, &link.from);
     bool has_to = target.to && find_service(b, target.to, &link.to);
-    if (has_to && target.allow) {
-        const struct manifest_service callee = ((const struct manifest_service *)(void *)b->services.items)[link.to];
-        if (callee.exec)
-            take_methods(b, target.allow, callee, &link.allow_first, &link.allow_count);
-    }
+    if (has_to)
+        take_use(b, table, &target, &link, has_from);
     if (has_from && has_to) {
         char pair[CLAIM_BYTES];
         (void)snprintf(pair, sizeof pair, "%.31s -> %.31s", target.from->text, target.to->text);
@@ -978,6 +1382,8 @@ static uint64_t emit(const struct build *b, char *block)
         .file_count = b->files.count,
         .method_count = b->methods.count,
         .config_count = b->config.count,
+        .word_count = b->words.count,
+        .mount_count = b->mounts.count,
         .text_bytes = b->text.count,
     };
     uint64_t used = (sizeof header + 7) & ~7ull;
@@ -988,6 +1394,8 @@ static uint64_t emit(const struct build *b, char *block)
     header.files_at = emit_array(block, &used, &b->files, sizeof(struct manifest_file));
     header.methods_at = emit_array(block, &used, &b->methods, sizeof(struct manifest_method));
     header.config_at = emit_array(block, &used, &b->config, sizeof(struct manifest_config));
+    header.words_at = emit_array(block, &used, &b->words, sizeof(struct manifest_word));
+    header.mounts_at = emit_array(block, &used, &b->mounts, sizeof(struct manifest_mount));
     header.text_at_ = emit_array(block, &used, &b->text, 1);
     header.total_bytes = (uint32_t)used;
     memcpy(header.app, b->app, sizeof header.app);
@@ -1011,8 +1419,8 @@ static int finish(struct build *b, struct manifest **ret_manifest)
 
 static void build_done(struct build *b)
 {
-    struct vector *const all[] = {&b->services, &b->links,  &b->ingresses, &b->data,     &b->files,
-                                  &b->methods,  &b->config, &b->text,      &b->binaries, &b->names};
+    struct vector *const all[] = {&b->services, &b->links, &b->ingresses, &b->data,  &b->files, &b->methods,
+                                  &b->config,   &b->text,  &b->binaries,  &b->names, &b->words, &b->mounts};
     for (size_t i = 0; i < ARRAY_COUNT(all); i++)
         free(all[i]->items);
     for (size_t i = 0; i < CLAIM_KIND_COUNT; i++)

@@ -16,4 +16,4 @@ $(B)/man/%: hostd/man/%.scd
 	scdoc <$< >$@
 
 # What a unit test of the service list links: everything of it that is pure.
-MANIFEST_SOURCES := $(addprefix hostd/,manifest.c manifest_parse.c rules.c report.c suggest.c schema.c toml.cpp) rpc/base/err.c
+MANIFEST_SOURCES := $(addprefix hostd/,manifest.c manifest_parse.c rules.c report.c suggest.c schema.c toml.cpp closure.c elf.c) rpc/base/err.c

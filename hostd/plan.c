@@ -84,6 +84,7 @@ const char *plan_profile_name(enum plan_profile profile)
         [PROFILE_BARE] = "bare",
         [PROFILE_FILES] = "files",
         [PROFILE_DATA] = "data",
+        [PROFILE_PROCESS] = "process",
     };
     _Static_assert(ARRAY_COUNT(names) == PROFILE_COUNT, "every profile has a name");
     return names[profile];
@@ -109,6 +110,7 @@ static void number_links(struct plan *plan)
             .manifest = &links[i],
             .from = links[i].from,
             .to = links[i].to,
+            .port = (uint16_t)(links[i].port ? links[i].port : PLAN_LINK_PORT),
             .from_end = from->link_count,
             .to_end = to->link_count,
         };
@@ -127,18 +129,25 @@ static int lay_out_service(struct plan *plan, uint32_t service, uint32_t uid_bas
     s->manifest = m;
     s->index = service;
     s->uid_base = uid_base + service * PLAN_IDS_PER_SERVICE;
-    s->profile = m->data_count ? PROFILE_DATA : m->files_count ? PROFILE_FILES : PROFILE_BARE;
-    s->files_max = s->profile == PROFILE_BARE ? CONTRACT_FD_COUNT : PLAN_FILES_OPEN_MAX;
+    s->profile = m->kind == KIND_PROCESS ? PROFILE_PROCESS
+                 : m->data_count         ? PROFILE_DATA
+                 : m->files_count        ? PROFILE_FILES
+                                         : PROFILE_BARE;
+    s->files_max = s->profile == PROFILE_BARE      ? CONTRACT_FD_COUNT
+                   : s->profile == PROFILE_PROCESS ? PLAN_FILES_OPEN_PROCESS_MAX
+                                                   : PLAN_FILES_OPEN_MAX;
     s->memory_bytes = m->memory_bytes ? m->memory_bytes : PLAN_MEMORY_BYTES_DEFAULT;
     s->pids = m->pids ? m->pids : PLAN_PIDS_DEFAULT;
     s->cpu_percent = m->cpu_percent;
-    s->ring_entries = m->ingress_count ? PLAN_RING_ENTRIES_INGRESS : PLAN_RING_ENTRIES;
+    s->ring_entries = m->kind == KIND_PROCESS ? 0 : m->ingress_count ? PLAN_RING_ENTRIES_INGRESS : PLAN_RING_ENTRIES;
     s->fibres_max = PLAN_FIBRES_MAX;
     s->message_bytes_max = PLAN_MESSAGE_BYTES_MAX;
 
     uint32_t slot = CONTRACT_SLOT_FIRST; /* links and ingresses are few by the manifest's limits: no overflow */
     for (uint32_t i = 0; i < s->link_count; i++) {
         struct plan_end *end = &plan->service_links[s->link_first + i];
+        if (m->kind == KIND_PROCESS)
+            end->slot_count = 0; /* it has no ring */
         end->slot_first = slot;
         slot += end->slot_count;
     }
@@ -147,7 +156,7 @@ static int lay_out_service(struct plan *plan, uint32_t service, uint32_t uid_bas
     slot += m->ingress_count * s->ingress_slots;
     s->operator_slot_first = slot;
     slot += PLAN_OPERATOR_CONNECTIONS;
-    s->slot_count = slot;
+    s->slot_count = m->kind == KIND_PROCESS ? 0 : slot;
     if (slot > PLAN_SLOTS_MAX)
         return err_set(e, -EOVERFLOW,
                        "service '%s': %u links and %u ingresses need %u slots of its ring; %u is the limit", m->name,

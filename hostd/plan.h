@@ -20,7 +20,7 @@
 
 #include "hostd/manifest.h"
 
-#define PLAN_LINK_PORT 7000u     /* TCP port of every callee, on its end of the link */
+#define PLAN_LINK_PORT 7000u     /* TCP port of every sealed callee, on its end of the link */
 #define PLAN_NETWORK 0x0A000000u /* 10.0.0.0/8, in the services' namespaces only: /31 number n is PLAN_NETWORK + 2n */
 #define PLAN_NETWORK_PAIRS_MAX (1u << 23)
 #define PLAN_IDS_PER_SERVICE 65536u
@@ -35,10 +35,11 @@
 #define PLAN_PIDS_DEFAULT 32u
 #define PLAN_FIBRES_MAX 1024u /* calls and streams at once: the stacks are reserved, touched only when used */
 #define PLAN_MESSAGE_BYTES_MAX (1u << 20) /* of one frame's payload: a page with its pictures is well below */
-#define PLAN_FILES_OPEN_MAX 64u         /* RLIMIT_NOFILE of a service that opens files; SQLite uses five per database */
-#define PLAN_RING_ENTRIES 256u          /* submissions of one wake-up; a full queue is submitted early, never lost */
-#define PLAN_RING_ENTRIES_INGRESS 1024u /* the same, for a service with an ingress: one operation per connection */
-#define PLAN_IFNAME_BYTES 16u           /* IFNAMSIZ */
+#define PLAN_FILES_OPEN_MAX 64u /* RLIMIT_NOFILE of a service that opens files; SQLite uses five per database */
+#define PLAN_FILES_OPEN_PROCESS_MAX 4096u /* of a process service: its connections are descriptors */
+#define PLAN_RING_ENTRIES 256u            /* submissions of one wake-up; a full queue is submitted early, never lost */
+#define PLAN_RING_ENTRIES_INGRESS 1024u   /* the same, for a service with an ingress: one operation per connection */
+#define PLAN_IFNAME_BYTES 16u             /* IFNAMSIZ */
 
 /*
  * Where the program stands in its service's root: /bin/NAME, or next to it.  Names of data directories and targets of
@@ -48,9 +49,10 @@
 
 /* What a service's program needs beyond its ring.  Decides its system call filter. */
 enum plan_profile {
-    PROFILE_BARE,  /* neither files nor threads */
-    PROFILE_FILES, /* reads files of its root */
-    PROFILE_DATA,  /* a data directory of its own, and a worker thread */
+    PROFILE_BARE,    /* neither files nor threads */
+    PROFILE_FILES,   /* reads files of its root */
+    PROFILE_DATA,    /* a data directory of its own, and a worker thread */
+    PROFILE_PROCESS, /* any program: files, processes, sockets on its wires */
     PROFILE_COUNT
 };
 
@@ -81,6 +83,7 @@ struct plan_end {
 struct plan_link {
     const struct manifest_link *manifest;
     uint32_t from, to;         /* indices of services */
+    uint16_t port;             /* TCP, of the callee */
     uint32_t from_end, to_end; /* position among the links of each service: the link number of its contract */
 };
 
@@ -116,7 +119,7 @@ void plan_ifname(char ret_name[PLAN_IFNAME_BYTES], uint32_t direction, uint32_t 
  * odd. */
 uint32_t plan_address(uint32_t direction, uint32_t wire);
 
-/* "bare", "files", "data" */
+/* "bare", "files", "data", "process" */
 const char *plan_profile_name(enum plan_profile profile);
 
 /* Prints the plan (plan_print.c).  -ENOMEM, -EIO. */

@@ -55,10 +55,43 @@ static void print_methods(FILE *out, const struct manifest *m, uint32_t first, u
     (void)fputs(count ? "\n" : "nothing\n", out);
 }
 
+/* Words of a process are the user's: control characters in them are not for a terminal. */
+static void print_word(const char *word, FILE *out)
+{
+    (void)fputc(' ', out);
+    for (; *word; word++)
+        (void)fputc((unsigned char)*word < 0x20 || *word == 0x7F ? '?' : *word, out);
+}
+
+static void print_process(const struct manifest *m, const struct manifest_service *s, FILE *out)
+{
+    static const char *const kinds[] = {
+        [MOUNT_PATH] = "path   ", [MOUNT_LIBRARY] = "library", [MOUNT_INTERPRETER] = "loader "};
+    _Static_assert(ARRAY_COUNT(kinds) == MOUNT_KIND_COUNT, "a word for every kind");
+    (void)fprintf(out, "  ready   when it %s%s\n", s->ready == READY_NOTIFY ? "says so (sd_notify)" : "was started",
+                  s->has_proc ? "; has a /proc" : "");
+    if (s->args_count)
+        (void)fputs("  args   ", out);
+    for (uint32_t i = 0; i < s->args_count; i++)
+        print_word(manifest_text(m, manifest_words(m)[s->words_first + i].text), out);
+    (void)fputs(s->args_count ? "\n" : "", out);
+    for (uint32_t i = 0; i < s->env_count; i++) {
+        (void)fputs("  env    ", out);
+        print_word(manifest_text(m, manifest_words(m)[s->words_first + s->args_count + i].text), out);
+        (void)fputc('\n', out);
+    }
+    for (uint32_t i = 0; i < s->mounts_count; i++) {
+        const struct manifest_mount *mount = &manifest_mounts(m)[s->mounts_first + i];
+        (void)fprintf(out, "  %s %s\n", kinds[mount->kind], manifest_text(m, mount->path));
+    }
+}
+
 static void print_service(const struct plan *plan, const struct plan_service *s, FILE *out)
 {
     const struct manifest *m = plan->manifest;
-    (void)fprintf(out, "service %s  (%s)\n", s->manifest->name, manifest_text(m, s->manifest->exec));
+    bool is_process = s->manifest->kind == KIND_PROCESS;
+    (void)fprintf(out, "%s %s  (%s)\n", is_process ? "process" : "service", s->manifest->name,
+                  manifest_text(m, s->manifest->exec));
     (void)fprintf(out, "  ids %u..%u, runs as %u; memory ", s->uid_base, s->uid_base + PLAN_IDS_PER_SERVICE - 1,
                   s->uid_base + PLAN_SERVICE_UID);
     print_size(out, s->memory_bytes);
@@ -67,6 +100,8 @@ static void print_service(const struct plan *plan, const struct plan_service *s,
         (void)fprintf(out, ", %u%% of a CPU", s->cpu_percent);
     (void)fprintf(out, "\n  profile %s: %u system calls; %u descriptors, %u ring slots\n",
                   plan_profile_name(s->profile), call_count(s->profile), s->files_max, s->slot_count);
+    if (is_process)
+        print_process(m, s->manifest, out);
     for (uint32_t i = 0; i < s->manifest->data_count; i++) {
         const char *name = manifest_data(m)[s->manifest->data_first + i];
         (void)fprintf(out, "  data    /%s\n", name);
@@ -100,10 +135,13 @@ int plan_print_text(const struct plan *plan, FILE *out)
         char from[ADDRESS_BYTES], to[ADDRESS_BYTES], to_name[PLAN_IFNAME_BYTES], from_name[PLAN_IFNAME_BYTES];
         plan_ifname(to_name, LINK_OUT, i);
         plan_ifname(from_name, LINK_IN, i);
-        (void)fprintf(out, "link %s -> %s  (line %u)\n  %s %s -> %s %s:%u\n  allows ",
-                      plan->services[link->from].manifest->name, plan->services[link->to].manifest->name,
-                      link->manifest->line, to_name, address_text(plan_address(LINK_OUT, i), from), from_name,
-                      address_text(plan_address(LINK_IN, i), to), PLAN_LINK_PORT);
+        (void)fprintf(out, "link %s -> %s  (line %u)\n  %s %s -> %s %s:%u\n", plan->services[link->from].manifest->name,
+                      plan->services[link->to].manifest->name, link->manifest->line, to_name,
+                      address_text(plan_address(LINK_OUT, i), from), from_name,
+                      address_text(plan_address(LINK_IN, i), to), link->port);
+        if (link->manifest->port)
+            continue; /* to a process: whatever it takes on its port */
+        (void)fputs("  allows ", out);
         print_methods(out, m, link->manifest->allow_first, link->manifest->allow_count);
     }
     return done(out);
@@ -216,6 +254,40 @@ static json_t *json_ends(const struct plan *plan, const struct plan_service *s, 
     return list;
 }
 
+static json_t *json_words(const struct manifest *m, uint32_t first, uint32_t count, bool *is_good)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < count; i++)
+        *is_good &= json_array_append_new(list, json_string(manifest_text(m, manifest_words(m)[first + i].text))) == 0;
+    *is_good &= list != NULL;
+    return list;
+}
+
+/* The kind of a service, and what only processes have. */
+static void json_process(const struct manifest *m, const struct manifest_service *s, json_t *object, bool *is_good)
+{
+    bool is_process = s->kind == KIND_PROCESS;
+    *is_good &= json_object_set_new(object, "kind", json_string(is_process ? "process" : "sealed")) == 0;
+    if (!is_process)
+        return;
+    static const char *const keys[] = {
+        [MOUNT_PATH] = "paths", [MOUNT_LIBRARY] = "libraries", [MOUNT_INTERPRETER] = "loader"};
+    for (uint32_t kind = 0; kind < MOUNT_KIND_COUNT; kind++) {
+        json_t *list = json_array();
+        for (uint32_t i = 0; i < s->mounts_count; i++) {
+            const struct manifest_mount *mount = &manifest_mounts(m)[s->mounts_first + i];
+            if (mount->kind == kind)
+                *is_good &= json_array_append_new(list, json_string(manifest_text(m, mount->path))) == 0;
+        }
+        *is_good &= list && json_object_set_new(object, keys[kind], list) == 0;
+    }
+    *is_good &= json_object_set_new(object, "args", json_words(m, s->words_first, s->args_count, is_good)) == 0;
+    *is_good &=
+        json_object_set_new(object, "env", json_words(m, s->words_first + s->args_count, s->env_count, is_good)) == 0;
+    *is_good &= json_object_set_new(object, "ready", json_string(s->ready == READY_NOTIFY ? "notify" : "started")) == 0;
+    *is_good &= json_object_set_new(object, "proc", json_boolean(s->has_proc)) == 0;
+}
+
 static json_t *json_service(const struct plan *plan, const struct plan_service *s, bool *is_good)
 {
     const struct manifest_service *m = s->manifest;
@@ -228,6 +300,7 @@ static json_t *json_service(const struct plan *plan, const struct plan_service *
                                (json_int_t)s->slot_count, "ring_entries", (json_int_t)s->ring_entries, "fibres_max",
                                (json_int_t)s->fibres_max, "message_bytes_max", (json_int_t)s->message_bytes_max);
     *is_good &= object != NULL;
+    json_process(plan->manifest, m, object, is_good);
     *is_good &= json_object_set_new(object, "system_calls", json_calls(s->profile, is_good)) == 0;
     *is_good &= json_object_set_new(object, "links", json_ends(plan, s, is_good)) == 0;
     *is_good &= json_object_set_new(object, "ingress", json_ingresses(plan, s, is_good)) == 0;
@@ -257,9 +330,9 @@ static json_t *json_end(const struct plan *plan, uint32_t link, uint32_t directi
 static json_t *json_link(const struct plan *plan, uint32_t index, bool *is_good)
 {
     const struct plan_link *link = &plan->links[index];
-    json_t *object = json_pack("{s:s, s:s, s:i, s:i}", "from", plan->services[link->from].manifest->name, "to",
-                               plan->services[link->to].manifest->name, "line", (int)link->manifest->line, "port",
-                               (int)PLAN_LINK_PORT);
+    json_t *object =
+        json_pack("{s:s, s:s, s:i, s:i}", "from", plan->services[link->from].manifest->name, "to",
+                  plan->services[link->to].manifest->name, "line", (int)link->manifest->line, "port", (int)link->port);
     *is_good &= object != NULL;
     *is_good &= json_object_set_new(object, "caller", json_end(plan, index, LINK_OUT, is_good)) == 0;
     *is_good &= json_object_set_new(object, "callee", json_end(plan, index, LINK_IN, is_good)) == 0;

@@ -77,6 +77,30 @@ bool rule_target_reserved(const char *path)
     return false;
 }
 
+bool rule_process_target_reserved(const char *path)
+{
+    static const char *const paths[] = {
+        "/dev", "/proc", "/sys", "/tmp", "/run/hostd", "/etc/hosts", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf"};
+    for (size_t i = 0; i < ARRAY_COUNT(paths); i++)
+        if (rule_paths_clash(path, paths[i]))
+            return true;
+    return false;
+}
+
+bool rule_path_below(const char *path, const char *directory)
+{
+    size_t bytes = strlen(directory);
+    return strncmp(path, directory, bytes) == 0 && (path[bytes] == '\0' || path[bytes] == '/');
+}
+
+bool rule_environment(const char *word)
+{
+    size_t bytes = strspn(word, LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS "_");
+    if (bytes == 0 || word[bytes] != '=' || strchr(DIGITS, word[0]))
+        return false;
+    return strncmp(word, "NOTIFY_SOCKET=", bytes + 1) != 0;
+}
+
 bool rule_config_key(const char *key)
 {
     size_t bytes = strspn(key, LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS "_-.");

@@ -27,6 +27,15 @@ bool rule_paths_clash(const char *a, const char *b);
 /* A target of `files` that hides what hostd puts there: the folder of the program, /proc, /sys, /dev. */
 bool rule_target_reserved(const char *path);
 
+/* What PID 1 itself puts into the root of a process service: /dev, /proc, /tmp, /etc/hosts, ... */
+bool rule_process_target_reserved(const char *path);
+
+/* `path` is `directory`, or lies below it. */
+bool rule_path_below(const char *path, const char *directory);
+
+/* NAME=value of an environment; hostd's own names are refused. */
+bool rule_environment(const char *word);
+
 /* No control characters: a path of the host that can be shown on a terminal. */
 bool rule_printable(const char *text);
 

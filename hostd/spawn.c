@@ -29,6 +29,7 @@
 #include <sys/wait.h>
 
 #include "hostd/app.h"
+#include "hostd/rules.h"
 #include "rootfs/rootfs.h"
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
@@ -48,7 +49,10 @@ int spawn_namespace(struct app *app, uint32_t service, struct err *e)
         app->instances[service].netns_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
         return app->instances[service].netns_fd < 0 ? err_sys(e, -errno, "open /proc/self/ns/net") : 0;
     }
-    return net_namespace_new(&app->instances[service].netns_fd, e);
+    int result = net_namespace_new(&app->instances[service].netns_fd, e);
+    if (result == 0 && app->plan->services[service].profile == PROFILE_PROCESS)
+        result = net_namespace_let_bind(app->instances[service].netns_fd, e);
+    return result;
 }
 
 /* ---- wires ---- */
@@ -117,7 +121,7 @@ int spawn_wires(struct app *app, struct err *e)
         app->wires[i].number = number;
         wire_end(app, l->from, LINK_OUT, number, &links[count].caller);
         wire_end(app, l->to, LINK_IN, number, &links[count].callee);
-        links[count].port = PLAN_LINK_PORT;
+        links[count].port = l->port;
         indices[count++] = i;
     }
     int result = count ? net_links_make(links, count, e) : 0;
@@ -136,7 +140,7 @@ void spawn_wire(const struct app *app, uint32_t link, uint32_t direction, struct
         .own_address = plan_address(direction, wire->number),
         .peer_address = plan_address(direction == LINK_IN ? LINK_OUT : LINK_IN, wire->number),
         .generation = app->instances[direction == LINK_IN ? l->from : l->to].generation,
-        .port = PLAN_LINK_PORT,
+        .port = l->port,
         .is_up = wire->is_made,
     };
     plan_ifname(ret_wire->ifname, direction, wire->number);
@@ -346,6 +350,63 @@ static int add_data(const struct app *app, struct spawn_mounts *mounts, const ch
     return result < 0 ? err_prefix(e, "mount of %s/%s", app->state_dir, name) : 0;
 }
 
+static int add_device(struct spawn_mounts *mounts, const char *path, struct err *e)
+{
+    FD_AUTO int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int *mount_fd = mounts_add(mounts, path, false, false, e);
+    if (fd < 0)
+        return err_sys(e, -errno, "open %s", path);
+    if (!mount_fd)
+        return -E2BIG;
+    mounts->mounts[mounts->count - 1].is_device = 1;
+    int result = rootfs_device_mount(fd, mount_fd, e);
+    return result < 0 ? err_prefix(e, "mount of %s", path) : 0;
+}
+
+/* A file or directory of the host at its own path, whose code may be executed (mapped). */
+static int add_path(struct spawn_mounts *mounts, const char *path, struct err *e)
+{
+    FD_AUTO int fd = open(path, O_PATH | O_CLOEXEC);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return err_sys(e, -errno, "open %s", path);
+    if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
+        return err_set(e, -EACCES, "%s is neither a file nor a directory", path);
+    int *mount_fd = mounts_add(mounts, path, S_ISDIR(status.st_mode), false, e);
+    if (!mount_fd)
+        return -E2BIG;
+    int result = rootfs_file_mount(fd, true, mount_fd, e);
+    return result < 0 ? err_prefix(e, "mount of %s", path) : 0;
+}
+
+/* Lies below a path that is mounted itself. */
+static bool is_covered(const struct manifest *manifest, const struct manifest_service *named, const char *path)
+{
+    const struct manifest_mount *list = manifest_mounts(manifest) + named->mounts_first;
+    for (uint32_t i = 0; i < named->mounts_count; i++)
+        if (list[i].kind == MOUNT_PATH && rule_path_below(path, manifest_text(manifest, list[i].path)))
+            return true;
+    return false;
+}
+
+/* Program, paths and libraries of a process, each at its own path, and a few devices. */
+static int add_process(const struct manifest *manifest, const struct manifest_service *named,
+                       struct spawn_mounts *mounts, struct err *e)
+{
+    static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
+    const struct manifest_mount *list = manifest_mounts(manifest) + named->mounts_first;
+    const char *exec = manifest_text(manifest, named->exec);
+    int result = is_covered(manifest, named, exec) ? 0 : add_path(mounts, exec, e);
+    for (uint32_t i = 0; result == 0 && i < named->mounts_count; i++) {
+        const char *path = manifest_text(manifest, list[i].path);
+        if (list[i].kind == MOUNT_PATH || !is_covered(manifest, named, path))
+            result = add_path(mounts, path, e);
+    }
+    for (size_t i = 0; result == 0 && i < ARRAY_COUNT(devices); i++)
+        result = add_device(mounts, devices[i], e);
+    return result;
+}
+
 static int make_mounts(const struct app *app, const struct plan_service *service, struct spawn_mounts *mounts,
                        struct err *e)
 {
@@ -353,7 +414,9 @@ static int make_mounts(const struct app *app, const struct plan_service *service
     const struct manifest_service *named = service->manifest;
     char binary[sizeof PLAN_BINARY_DIR + NAME_BYTES];
     (void)snprintf(binary, sizeof binary, "%s/%s", PLAN_BINARY_DIR, named->name);
-    int result = add_file(app, mounts, manifest_text(manifest, named->exec), binary, true, e);
+    int result = named->kind == KIND_PROCESS
+                     ? add_process(manifest, named, mounts, e)
+                     : add_file(app, mounts, manifest_text(manifest, named->exec), binary, true, e);
     for (uint32_t i = 0; result == 0 && i < named->files_count; i++) {
         const struct manifest_file *file = &manifest_files(manifest)[named->files_first + i];
         result =
@@ -377,6 +440,41 @@ static uint32_t append(char *block, uint32_t *used, const void *bytes, size_t co
     return at;
 }
 
+/* The words of a process, each with its NUL: its path and arguments, or its environment.  block NULL: only measures. */
+static uint32_t process_words(const struct manifest *manifest, const struct manifest_service *named, bool is_env,
+                              char *block)
+{
+    static const char notify[] = "NOTIFY_SOCKET=" ROOTFS_NOTIFY_PATH;
+    const struct manifest_word *list = manifest_words(manifest) + named->words_first + (is_env ? named->args_count : 0);
+    uint32_t used = 0, count = is_env ? named->env_count : named->args_count;
+    const char *first = !is_env ? manifest_text(manifest, named->exec) : named->ready == READY_NOTIFY ? notify : NULL;
+    for (uint32_t i = first ? 0 : 1; i <= count; i++) {
+        const char *word = i == 0 ? first : manifest_text(manifest, list[i - 1].text);
+        uint32_t bytes = (uint32_t)strlen(word) + 1;
+        if (block)
+            memcpy(block + used, word, bytes);
+        used += bytes;
+    }
+    return used;
+}
+
+/* What a setup says of a process beyond what it says of every service.  Its block has room for the words. */
+static void put_process(const struct manifest *manifest, const struct manifest_service *named, struct init_setup *setup,
+                        uint32_t *used)
+{
+    setup->flags |= INIT_PROCESS | (named->has_proc ? INIT_PROCESS_PROC : 0) |
+                    (named->ready == READY_NOTIFY ? INIT_PROCESS_NOTIFY : 0);
+    setup->args_at = *used;
+    setup->args_bytes = process_words(manifest, named, false, (char *)setup + *used);
+    setup->environment_at = *used + setup->args_bytes;
+    setup->environment_bytes = process_words(manifest, named, true, (char *)setup + setup->environment_at);
+    *used = (setup->environment_at + setup->environment_bytes + 7) & ~7u;
+    const struct manifest_mount *list = manifest_mounts(manifest) + named->mounts_first;
+    for (uint32_t i = 0; i < named->mounts_count; i++)
+        if (list[i].kind == MOUNT_INTERPRETER)
+            (void)snprintf(setup->interpreter, sizeof setup->interpreter, "%s", manifest_text(manifest, list[i].path));
+}
+
 static int make_setup(const struct app *app, const struct plan_service *service, const struct spawn_mounts *mounts,
                       int *ret_fd, struct err *e)
 {
@@ -390,7 +488,12 @@ static int make_setup(const struct app *app, const struct plan_service *service,
         contract->flags &= ~(uint32_t)CONTRACT_SEALED;
     size_t filter_bytes = filter->count * sizeof filter->instructions[0];
     size_t init_filter_bytes = app->init_filter.count * sizeof filter->instructions[0];
-    size_t room = sizeof(struct init_setup) + service->link_count * sizeof(struct init_wire) +
+    const struct manifest *manifest = app->plan->manifest;
+    bool is_process = service->manifest->kind == KIND_PROCESS;
+    uint32_t words_bytes = 0;
+    for (int is_env = 0; is_process && is_env < 2; is_env++)
+        words_bytes += process_words(manifest, service->manifest, is_env, NULL);
+    size_t room = words_bytes + sizeof(struct init_setup) + service->link_count * sizeof(struct init_wire) +
                   mounts->count * sizeof(struct init_mount) + filter_bytes + init_filter_bytes + contract->total_bytes +
                   64;
     FREE_AUTO char *block = calloc(1, room);
@@ -425,6 +528,8 @@ static int make_setup(const struct app *app, const struct plan_service *service,
     setup->mounts_at = append(block, &used, mounts->mounts, mounts->count * sizeof mounts->mounts[0]);
     setup->service_filter_at = append(block, &used, filter->instructions, filter_bytes);
     setup->init_filter_at = append(block, &used, app->init_filter.instructions, init_filter_bytes);
+    if (is_process)
+        put_process(manifest, service->manifest, setup, &used);
     setup->contract_at = append(block, &used, contract, contract->total_bytes);
     setup->total_bytes = used;
 

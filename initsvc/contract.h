@@ -25,7 +25,7 @@
 #define INIT_MAGIC 0x68737470u
 #define INIT_IFNAME_BYTES 16 /* IFNAMSIZ */
 #define INIT_PATH_BYTES 128  /* of a path inside a service's root */
-#define INIT_FDS_MAX 64      /* descriptors of one setup; SCM_MAX_FD is 253 */
+#define INIT_FDS_MAX 232     /* descriptors of one setup; SCM_MAX_FD is 253 */
 
 /* The stages of a start, in order.  What a failure names. */
 enum init_stage {
@@ -70,9 +70,10 @@ struct init_wire {
 struct init_mount {
     char to[INIT_PATH_BYTES]; /* absolute, inside the root */
     uint32_t fd_index;        /* in the setup's descriptors: a detached mount */
-    uint16_t is_directory;
+    uint8_t is_directory;
     uint8_t is_writable;   /* a data directory */
     uint8_t is_executable; /* programs below it may be started; the service's own is mounts[0], without this */
+    uint8_t is_device;     /* of a process: may be written to */
 };
 
 /* Order of the descriptors that come with INIT_SETUP; setup (a memfd with struct init_setup) is the first. */
@@ -92,7 +93,10 @@ enum init_fd {
 enum init_flag {
     INIT_ACCEPT_NO_LANDLOCK = 1u << 0, /* accept_missing = ["landlock"] */
     INIT_UNSHARE_CGROUP = 1u << 1,     /* cgroup v1: the namespace is made after the process was placed */
-    INIT_PLAIN = 1u << 2, /* no namespaces, nothing sealed: we are an ordinary parent; mounts are plain descriptors */
+    INIT_PLAIN = 1u << 2,   /* no namespaces, nothing sealed: we are an ordinary parent; mounts are plain descriptors */
+    INIT_PROCESS = 1u << 3, /* any program: no ring, no contract; argument 0 is its path; /etc/hosts, /tmp */
+    INIT_PROCESS_PROC = 1u << 4,   /* ... with a /proc of its own */
+    INIT_PROCESS_NOTIFY = 1u << 5, /* ... ready when it says so on NOTIFY_SOCKET */
 
     /* A command beside a running service (`hostd exec`, initsvc/exec.c). */
     INIT_EXEC = 1u << 8,         /* no PID 1: the namespaces were entered, they and the root stay as they are */
@@ -118,6 +122,7 @@ struct init_setup {
     uint32_t contract_at, contract_bytes;             /* struct contract to hand over */
     uint32_t args_at, args_bytes;               /* NUL-terminated arguments; none: the name of the service alone */
     uint32_t environment_at, environment_bytes; /* likewise "NAME=value"; none: empty */
+    char interpreter[INIT_PATH_BYTES];          /* of a process: what the kernel executes with it; "" = none */
 };
 
 enum init_message_kind {

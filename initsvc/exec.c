@@ -43,7 +43,7 @@ static int enter_tools_root(struct init *init, struct err *e)
         entries[count++] = (struct rootfs_entry){
             .to = mounts[i].to, .mount_fd = init->fds[mounts[i].fd_index], .is_directory = mounts[i].is_directory};
     }
-    int result = rootfs_enter(entries, count, e);
+    int result = rootfs_enter(entries, count, NULL, e);
     for (uint32_t i = 1; i <= count; i++)
         fd_close(&init->fds[mounts[i].fd_index]);
     return result;

@@ -126,7 +126,7 @@ static int take_setup(struct init *init, struct err *e)
         return err_set(e, -EINVAL, "setup message is inconsistent: wires and links differ");
     for (size_t i = 0; i < init->link_count; i++)
         init->links[i] = (struct link){.wire = wires[i], .fd = -1};
-    return 0;
+    return init_is_process(init) && !exec_is_on(init, INIT_EXEC) ? process_check(init, e) : 0;
 }
 
 /* ---- parent ---- */
@@ -181,15 +181,21 @@ static int enter_root(struct init *init, struct err *e)
             .to = mounts[i].to, .mount_fd = init->fds[mounts[i].fd_index], .is_directory = mounts[i].is_directory};
     }
     (void)umask(022);
-    int result = rootfs_enter(entries, count, e);
+    struct rootfs_process process = {.hosts_fd = -1, .notify_fd = -1};
+    process_root(init, &process);
+    int result = rootfs_enter(entries, count, init_is_process(init) ? &process : NULL, e);
     if (result < 0)
         return result;
+    init->hosts_fd = process.hosts_fd;
+    init->notify_fd = process.notify_fd;
+    process_write_hosts(init);
     for (uint32_t i = 0; i < count; i++)
         fd_close(&init->fds[mounts[i].fd_index]);
     /* exec needs more than O_PATH only on file systems that check read permission of the opener; ours is a bind mount.
      */
-    init->exe_fd = open(mounts[0].to, O_PATH | O_CLOEXEC);
-    return init->exe_fd < 0 ? err_sys(e, -errno, "open %s", mounts[0].to) : 0;
+    const char *exe = init_is_process(init) ? (const char *)init->setup + init->setup->args_at : mounts[0].to;
+    init->exe_fd = open(exe, O_PATH | O_CLOEXEC);
+    return init->exe_fd < 0 ? err_sys(e, -errno, "open %s", exe) : 0;
 }
 
 /* ---- wires ---- */
@@ -201,6 +207,8 @@ static const struct contract_link *contract_links(const struct init *init)
 
 static int listen_all(struct init *init, struct err *e)
 {
+    if (init_is_process(init))
+        return 0; /* it makes its sockets itself */
     for (size_t i = 0; i < init->link_count; i++) {
         struct link *link = &init->links[i];
         if (contract_links(init)[i].direction != LINK_IN || !link->wire.is_up || link->fd >= 0)
@@ -214,6 +222,8 @@ static int listen_all(struct init *init, struct err *e)
 
 static int connect_all(struct init *init, struct err *e)
 {
+    if (init_is_process(init))
+        return 0;
     for (size_t i = 0; i < init->link_count; i++) {
         struct link *link = &init->links[i];
         if (contract_links(init)[i].direction != LINK_OUT || !link->wire.is_up)
@@ -294,6 +304,8 @@ static int make_channels(struct init *init, struct child_fds *child, struct err 
 {
     int note_read_fd = -1;
     int result = make_output(init, child, e);
+    if (result == 0 && init_is_process(init))
+        return 0; /* no ring, and no notes */
     if (result == 0)
         result = make_pipe(&init->note_up_fd, &child->note_write_fd, e);
     if (result == 0)
@@ -370,16 +382,26 @@ static void confine(struct init *init)
     struct err e = {0};
     if (init_is_plain(init))
         return;
-    if (seal_drop_all(0, 0, &e) < 0)
-        fail(init, STAGE_CONFINE, &e);
     const struct init_setup *setup = init->setup;
+    /* Without a capability a signal reaches only processes of one's own real or effective user: so we take the real one
+     * of a process service, for SIGTERM.  It gives the service no more than signals to us, which we all block. */
+    if (seal_drop_all(init_is_process(init) ? setup->uid : 0, 0, 0, &e) < 0)
+        fail(init, STAGE_CONFINE, &e);
     if (seal_filter((const char *)setup + setup->init_filter_at, setup->init_filter_bytes, &e) < 0)
         fail(init, STAGE_CONFINE, &e);
 }
 
 int main(void)
 {
-    static struct init init = {.stage_fd = INIT_STAGE_FD, .hostd_fd = -1, .exe_fd = -1, .ring_fd = -1, .log_fd = -1};
+    static struct init init = {.stage_fd = INIT_STAGE_FD,
+                               .hostd_fd = -1,
+                               .exe_fd = -1,
+                               .ring_fd = -1,
+                               .log_fd = -1,
+                               .note_up_fd = -1,
+                               .note_down_fd = -1,
+                               .hosts_fd = -1,
+                               .notify_fd = -1};
     struct err e = {0};
 
     if (fcntl(INIT_STAGE_FD, F_SETFD, FD_CLOEXEC) < 0) {
@@ -408,5 +430,7 @@ int main(void)
         fail(&init, STAGE_CONNECT, &e);
     start_child(&init);
     confine(&init);
+    if (init_is_process(&init) && init.notify_fd < 0 && !exec_is_on(&init, INIT_EXEC))
+        loop_ready(&init); /* its program runs */
     loop_run(&init);
 }

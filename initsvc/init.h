@@ -71,6 +71,9 @@ struct init {
     int signal_fd;
     struct logs logs;
 
+    int hosts_fd;  /* of a process: /etc/hosts, for writing; -1 */
+    int notify_fd; /* of a process: what NOTIFY_SOCKET names; -1 */
+
     pid_t own_pid, service_pid;
     uint64_t kill_at_ms; /* after INIT_STOP; 0 = not stopping */
     bool is_ready;
@@ -97,8 +100,11 @@ struct child_fds {
 };
 /* In the forked child: does not return.  Reports a failed stage as a struct init_message on status_fd. */
 _Noreturn void seal_and_exec(struct init *init, const struct child_fds *fds);
-/* Drops every capability of the calling process, for good; no_new_privs.  uid, gid: taken first. */
-int seal_drop_all(uint32_t uid, uint32_t gid, struct err *e);
+/* Drops every capability of the calling process, for good; no_new_privs.  The ids are taken first; real_uid: another
+ * real user id than uid. */
+int seal_drop_all(uint32_t real_uid, uint32_t uid, uint32_t gid, struct err *e);
+/* A Landlock rule: what a path, and all below it, may be used for. */
+int seal_allow_below(int ruleset_fd, const char *path, uint64_t access, bool is_directory, struct err *e);
 int seal_filter(const void *instructions, uint32_t bytes, struct err *e);
 
 /* ---- exec.c: what is different for a command beside a running service ---- */
@@ -116,7 +122,19 @@ void logs_flush(struct logs *logs); /* ends an unfinished line */
 void logs_tell(struct logs *logs, const char *text, size_t text_bytes);
 bool init_is_plain(const struct init *init);
 
+/* ---- process.c: services that are any program ---- */
+bool init_is_process(const struct init *init);
+/* What the root of a process has beyond its files; writes /etc/hosts.  rest: filled in, for rootfs_enter(). */
+struct rootfs_process;
+void process_root(const struct init *init, struct rootfs_process *ret_rest);
+int process_check(const struct init *init, struct err *e); /* the arguments of the setup */
+int process_rules(const struct init *init, int ruleset_fd, uint64_t handled_fs, uint64_t handled_net, struct err *e);
+void process_write_hosts(struct init *init);
+void process_renew(struct init *init, uint32_t index, const struct init_wire *wire);
+void process_read_notes(struct init *init); /* of NOTIFY_SOCKET */
 /* ---- loop.c ---- */
+/* The service is ready: tells hostd, and lives without it from here on. */
+void loop_ready(struct init *init);
 /* Handles one message of hostd; used before the loop as well. */
 void loop_message(struct init *init, const struct init_message *message);
 _Noreturn void loop_run(struct init *init);

@@ -30,6 +30,7 @@
 
 #define DIAL_PAUSE_MS_MIN 10u
 #define DIAL_PAUSE_MS_MAX 500u
+#define POLLS_OWN 5u               /* descriptors that are always waited for; those of dials come behind */
 #define DRAIN_BYTES_MAX (1u << 20) /* of log per turn: a flood must not keep us from the rest */
 
 void tell_hostd(struct init *init, const struct init_message *message)
@@ -129,6 +130,10 @@ static void renew(struct init *init, uint32_t index, const struct init_wire *wir
     link->pause_ms = 0;
     link->wire = *wire;
     link->wire.is_up = 1;
+    if (init_is_process(init)) {
+        process_renew(init, index, wire);
+        return;
+    }
     if (contract_link(init, index)->direction == LINK_IN) {
         struct init_message message = {.kind = INIT_LISTENING, .link = index};
         /* The listener stands before hostd lets the caller connect; its backlog keeps early connections. */
@@ -148,7 +153,10 @@ void loop_message(struct init *init, const struct init_message *message)
         renew(init, message->link, &message->wire);
     } else if (message->kind == INIT_STOP && init->kill_at_ms == 0) {
         init->kill_at_ms = clock_ms() + message->value;
-        note_to_service(init, NOTE_STOP, 0, 0);
+        if (!init_is_process(init))
+            note_to_service(init, NOTE_STOP, 0, 0);
+        else if (init->service_pid > 0)
+            (void)kill(init->service_pid, SIGTERM); /* not reaped yet: the number is still its own */
     }
 }
 
@@ -178,7 +186,7 @@ static void operator_serve(struct init *init)
 /* A connection of `hostd call`.  One too many, or too early, is closed: the client sees its end. */
 static void operator_came(struct init *init, int *fd)
 {
-    if (!init->is_ready || init->operator_waiting_count == OPERATOR_WAITING_MAX)
+    if (!init->is_ready || init_is_process(init) || init->operator_waiting_count == OPERATOR_WAITING_MAX)
         return;
     init->operator_waiting[init->operator_waiting_count++] = fd_take(fd);
     operator_serve(init);
@@ -242,14 +250,19 @@ static void flush_count(struct init *init, uint32_t index, uint32_t kind, uint32
         *count = 0; /* else: told with the next turn */
 }
 
+void loop_ready(struct init *init)
+{
+    init->is_ready = true;
+    if (!exec_is_on(init, INIT_EXEC))
+        (void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0); /* from here we outlive hostd */
+    struct init_message message = {.kind = INIT_IS_READY};
+    tell_hostd(init, &message);
+}
+
 static void service_note(struct init *init, const struct note_up *note)
 {
     if (note->kind == NOTE_READY && !init->is_ready) {
-        init->is_ready = true;
-        if (!exec_is_on(init, INIT_EXEC))
-            (void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0); /* from here we outlive hostd */
-        struct init_message message = {.kind = INIT_IS_READY};
-        tell_hostd(init, &message);
+        loop_ready(init);
         return;
     }
     bool is_operator = note->link == OPERATOR_LINK;
@@ -393,17 +406,18 @@ static void run_timers(struct init *init)
 _Noreturn void loop_run(struct init *init)
 {
     for (;;) {
-        struct pollfd polls[4 + LINKS_MAX];
+        struct pollfd polls[POLLS_OWN + LINKS_MAX];
         uint32_t dialing[LINKS_MAX];
-        nfds_t count = 4;
+        nfds_t count = POLLS_OWN;
         polls[0] = (struct pollfd){.fd = init->stage_fd, .events = POLLIN};
         polls[1] = (struct pollfd){.fd = init->note_up_fd, .events = POLLIN};
         polls[2] = (struct pollfd){.fd = init->log_fd, .events = POLLIN};
         polls[3] = (struct pollfd){.fd = init->signal_fd, .events = POLLIN};
+        polls[4] = (struct pollfd){.fd = init->notify_fd, .events = POLLIN};
         for (uint32_t i = 0; i < init->link_count; i++) {
             if (!init->links[i].is_dialing)
                 continue;
-            dialing[count - 4] = i;
+            dialing[count - POLLS_OWN] = i;
             polls[count++] = (struct pollfd){.fd = init->links[i].fd, .events = POLLOUT};
         }
         if (poll(polls, count, next_timeout_ms(init)) < 0 && errno != EINTR)
@@ -412,9 +426,11 @@ _Noreturn void loop_run(struct init *init)
             read_log(init);
         if (polls[1].revents)
             read_notes(init);
-        for (nfds_t k = 4; k < count; k++)
-            if (polls[k].revents && init->links[dialing[k - 4]].is_dialing)
-                dial_done(init, dialing[k - 4]);
+        if (polls[4].revents)
+            process_read_notes(init);
+        for (nfds_t k = POLLS_OWN; k < count; k++)
+            if (polls[k].revents && init->links[dialing[k - POLLS_OWN]].is_dialing)
+                dial_done(init, dialing[k - POLLS_OWN]);
         if (polls[0].revents)
             read_hostd(init);
         if (polls[3].revents)

@@ -139,7 +139,7 @@ static int set_limits(const struct init *init, struct err *e)
 
 /* ---- capabilities ---- */
 
-int seal_drop_all(uint32_t uid, uint32_t gid, struct err *e)
+int seal_drop_all(uint32_t real_uid, uint32_t uid, uint32_t gid, struct err *e)
 {
     for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
         if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
@@ -149,7 +149,7 @@ int seal_drop_all(uint32_t uid, uint32_t gid, struct err *e)
                          SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
     if (prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0)
         return err_sys(e, -errno, "lock the secure bits");
-    if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+    if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(real_uid, uid, uid) < 0)
         return err_sys(e, -errno, "take user id %u, group id %u", uid, gid);
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct none[2] = {{0}};
@@ -178,7 +178,7 @@ static int allow_fd(int ruleset_fd, int fd, const char *name, uint64_t access, s
     return 0;
 }
 
-static int allow_below(int ruleset_fd, const char *path, uint64_t access, bool is_directory, struct err *e)
+int seal_allow_below(int ruleset_fd, const char *path, uint64_t access, bool is_directory, struct err *e)
 {
     FD_AUTO int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd < 0)
@@ -215,7 +215,9 @@ static int make_ruleset(const struct init *init, int *ret_fd, struct err *e)
         return err_sys(e, -errno, "make a Landlock ruleset");
 
     const struct init_mount *mounts = (const void *)((const char *)init->setup + init->setup->mounts_at);
-    for (uint32_t i = 0; i < init->setup->mount_count; i++) {
+    int result =
+        init_is_process(init) ? process_rules(init, fd, attr.handled_access_fs, attr.handled_access_net, e) : 0;
+    for (uint32_t i = 0; result == 0 && !init_is_process(init) && i < init->setup->mount_count; i++) {
         uint64_t access = LANDLOCK_READ;
         if (i == 0)
             access = LANDLOCK_RUN;
@@ -225,18 +227,14 @@ static int make_ruleset(const struct init *init, int *ret_fd, struct err *e)
             access |= LANDLOCK_ACCESS_FS_EXECUTE;
         if (i == 0 && exec_is_on(init, INIT_EXEC_TOOLS))
             continue; /* the service's program is not in that root */
-        int result = allow_below(fd, mounts[i].to, access & attr.handled_access_fs, mounts[i].is_directory, e);
-        if (result < 0)
-            return result;
+        result = seal_allow_below(fd, mounts[i].to, access & attr.handled_access_fs, mounts[i].is_directory, e);
     }
     /* The program of a command is none of the root's. */
-    if (exec_is_on(init, INIT_EXEC)) {
-        int result = allow_fd(fd, init->exe_fd, "the command", LANDLOCK_RUN, e);
-        if (result < 0)
-            return result;
-    }
-    *ret_fd = fd_take(&fd);
-    return 0;
+    if (result == 0 && exec_is_on(init, INIT_EXEC))
+        result = allow_fd(fd, init->exe_fd, "the command", LANDLOCK_RUN, e);
+    if (result == 0)
+        *ret_fd = fd_take(&fd);
+    return result;
 }
 
 /* ---- seccomp ---- */
@@ -291,7 +289,7 @@ static void confine(const struct init *init, int ruleset_fd, int status_fd)
     struct err e = {0};
     if (set_limits(init, &e) < 0)
         give_up(status_fd, STAGE_LIMITS, &e);
-    if (seal_drop_all(setup->uid, setup->gid, &e) < 0)
+    if (seal_drop_all(setup->uid, setup->uid, setup->gid, &e) < 0)
         give_up(status_fd, STAGE_CAPS, &e);
     if (exec_is_on(init, INIT_EXEC))
         follow_parent(init, status_fd);
@@ -306,7 +304,8 @@ static void confine(const struct init *init, int ruleset_fd, int status_fd)
 _Noreturn void seal_and_exec(struct init *init, const struct child_fds *fds)
 {
     const struct init_setup *setup = init->setup;
-    const bool is_root = exec_is_on(init, INIT_EXEC_ROOT), has_ring = !exec_is_on(init, INIT_EXEC_NO_RING);
+    const bool is_root = exec_is_on(init, INIT_EXEC_ROOT),
+               has_ring = !exec_is_on(init, INIT_EXEC_NO_RING | INIT_PROCESS);
     struct err e = {0};
     int status_fd = fds->status_fd;
     int exe_fd = init->exe_fd;

@@ -194,6 +194,20 @@ int net_namespace_new(int *ret_netns_fd, struct err *e)
     return code;
 }
 
+int net_namespace_let_bind(int netns_fd, struct err *e)
+{
+    static const struct sysctl any_port = {"ip_unprivileged_port_start", "0"};
+    FD_AUTO int home_fd = -1;
+    int code = netns_home(&home_fd, e);
+    if (code == 0)
+        code = netns_enter(netns_fd, e);
+    if (code < 0)
+        return code;
+    code = sysctls_set("ipv4", &any_port, 1, false, e);
+    netns_return(home_fd);
+    return code;
+}
+
 /* ---- the ends of the links of one call ---- */
 
 struct end {

@@ -50,6 +50,9 @@ struct net_counters {
  */
 int net_namespace_new(int *ret_netns_fd, struct err *e);
 
+/* Lets programs of the namespace listen on ports below 1,024: there, the wires' filters decide what a port means. */
+int net_namespace_let_bind(int netns_fd, struct err *e);
+
 /*
  * Makes count links completely, or none (what was made is removed again, at about 40 ms each: the kernel waits for it).
  * Both ends can send when it returns.  Ends of one namespace should come with the same descriptor: they are handled

@@ -37,6 +37,15 @@ int rootfs_file_mount(int fd, bool may_exec, int *ret_mount_fd, struct err *e)
     return detached_mount(fd, &attributes, ret_mount_fd, e);
 }
 
+int rootfs_device_mount(int fd, int *ret_mount_fd, struct err *e)
+{
+    struct mount_attr attributes = {
+        .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+        .propagation = MS_PRIVATE,
+    };
+    return detached_mount(fd, &attributes, ret_mount_fd, e);
+}
+
 static int write_map(pid_t pid, const char *file, uint32_t host_id, struct err *e)
 {
     char path[64], line[64];

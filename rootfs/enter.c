@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "rootfs/internal.h"
 #include "rpc/base/compat.h"
 #include "rpc/base/own.h"
 
@@ -22,19 +23,16 @@ static int set_option(int fs_fd, const char *key, const char *value, struct err 
     return 0;
 }
 
-static int make_tmpfs(int *ret_mount_fd, struct err *e)
+int rootfs_tmpfs(const char *bytes, const char *inodes, const char *mode, int *ret_mount_fd, struct err *e)
 {
-    char number[16];
     FD_AUTO int fs_fd = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
     if (fs_fd < 0)
         return err_sys(e, -errno, "fsopen(tmpfs)");
-    (void)snprintf(number, sizeof number, "%u", ROOTFS_BYTES_MAX);
-    int result = set_option(fs_fd, "size", number, e);
-    (void)snprintf(number, sizeof number, "%u", ROOTFS_INODES_MAX);
+    int result = set_option(fs_fd, "size", bytes, e);
     if (result == 0)
-        result = set_option(fs_fd, "nr_inodes", number, e);
+        result = set_option(fs_fd, "nr_inodes", inodes, e);
     if (result == 0)
-        result = set_option(fs_fd, "mode", "0755", e);
+        result = set_option(fs_fd, "mode", mode, e);
     if (result < 0)
         return result;
     if (syscall(SYS_fsconfig, fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
@@ -81,14 +79,14 @@ static int place(int root_fd, const struct rootfs_entry *entry, struct err *e)
     return 0;
 }
 
-int rootfs_enter(const struct rootfs_entry *entries, size_t count, struct err *e)
+int rootfs_enter(const struct rootfs_entry *entries, size_t count, struct rootfs_process *process, struct err *e)
 {
     /* Inherited mounts are slaves of the host's: without this, what the host mounts later would flow in. */
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return err_sys(e, -errno, "make mounts private");
 
     FD_AUTO int root_fd = -1;
-    int result = make_tmpfs(&root_fd, e);
+    int result = rootfs_tmpfs(ROOTFS_BYTES_MAX, ROOTFS_INODES_MAX, "0755", &root_fd, e);
     if (result < 0)
         return result;
     /* A mount can take others only when it is attached itself.  Over "/", which every host has; reached by root_fd
@@ -100,6 +98,9 @@ int rootfs_enter(const struct rootfs_entry *entries, size_t count, struct err *e
         if (result < 0)
             return result;
     }
+    result = process ? rootfs_process_prepare(root_fd, process, e) : 0;
+    if (result < 0)
+        return result;
     struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
     if (syscall(SYS_mount_setattr, root_fd, "", AT_EMPTY_PATH, &read_only, sizeof read_only) < 0)
         return err_sys(e, -errno, "make the new root read-only");
@@ -119,5 +120,5 @@ int rootfs_enter(const struct rootfs_entry *entries, size_t count, struct err *e
         return err_sys(e, -errno, "detach the old root");
     if (chdir("/") < 0)
         return err_sys(e, -errno, "chdir /");
-    return 0;
+    return process ? rootfs_process_finish(process, e) : 0;
 }

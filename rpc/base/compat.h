@@ -19,6 +19,11 @@
 #define LANDLOCK_ACCESS_NET_BIND_TCP (1ULL << 0)
 #define LANDLOCK_ACCESS_NET_CONNECT_TCP (1ULL << 1)
 #endif
+struct compat_landlock_net_port { /* struct landlock_net_port_attr */
+    __u64 allowed_access;
+    __u64 port;
+};
+#define COMPAT_LANDLOCK_RULE_NET_PORT 2     /* an enumerator in the headers */
 #ifndef LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET /* ABI 6, Linux 6.12 */
 #define LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET (1ULL << 0)
 #define LANDLOCK_SCOPE_SIGNAL (1ULL << 1)

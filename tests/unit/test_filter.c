@@ -20,8 +20,11 @@
 #include <linux/audit.h>
 #include <linux/io_uring.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -110,6 +113,8 @@ static const uint64_t *good_args(const char *name)
         {"clone", {PTHREAD_FLAGS}},
         {"socket", {AF_INET, SOCK_STREAM | SOCK_CLOEXEC}},
         {"prctl", {PR_SET_PDEATHSIG, 0}},
+        {"ioctl", {3, FIONBIO}},
+        {"socketpair", {AF_UNIX}},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (strcmp(table[i].name, name) == 0)
@@ -155,6 +160,10 @@ static const char *data_name(size_t i)
 {
     return filter_service_name(PROFILE_DATA, i);
 }
+static const char *process_name(size_t i)
+{
+    return filter_service_name(PROFILE_PROCESS, i);
+}
 
 static void every_number_is_as_the_table_says(void **state)
 {
@@ -166,6 +175,8 @@ static void every_number_is_as_the_table_says(void **state)
     compare_with_names(&filter, files_name, 20);
     compile(PROFILE_DATA, &filter);
     compare_with_names(&filter, data_name, 30);
+    compile(PROFILE_PROCESS, &filter);
+    compare_with_names(&filter, process_name, 215);
     assert_int_equal(filter_init(&filter, &e), 0);
     compare_with_names(&filter, filter_init_name, 40);
 }
@@ -187,7 +198,7 @@ static void bare_is_exactly_twelve_calls(void **state)
 static void no_memory_becomes_executable(void **state)
 {
     struct filter filter;
-    for (enum plan_profile profile = 0; profile < PROFILE_COUNT; profile++) {
+    for (enum plan_profile profile = 0; profile < PROFILE_PROCESS; profile++) {
         compile(profile, &filter);
         ALLOWED(&filter, mmap, 0, 4096, PROT_READ | PROT_WRITE);
         ALLOWED(&filter, mprotect, 0, 4096, PROT_READ);
@@ -202,7 +213,7 @@ static void no_memory_becomes_executable(void **state)
 static void no_ring_no_socket_no_program(void **state)
 {
     struct filter filter;
-    for (enum plan_profile profile = 0; profile < PROFILE_COUNT; profile++) {
+    for (enum plan_profile profile = 0; profile < PROFILE_PROCESS; profile++) {
         compile(profile, &filter);
         for (uint64_t opcode = 0; opcode < 64; opcode++)
             if (opcode != IORING_REGISTER_FILES_UPDATE)
@@ -282,6 +293,119 @@ static void init_makes_no_sockets_but_ipv4_streams(void **state)
     REFUSED(&filter, io_uring_setup, 0);
 }
 
+/* Whatever a process service may do besides, none of this. */
+static void a_process_is_no_more_than_a_process(void **state)
+{
+    static const int never[] = {SCMP_SYS(mount),
+                                SCMP_SYS(umount2),
+                                SCMP_SYS(pivot_root),
+                                SCMP_SYS(chroot),
+                                SCMP_SYS(open_tree),
+                                SCMP_SYS(move_mount),
+                                SCMP_SYS(fsopen),
+                                SCMP_SYS(fsmount),
+                                SCMP_SYS(fsconfig),
+                                SCMP_SYS(fspick),
+                                SCMP_SYS(mount_setattr),
+                                SCMP_SYS(unshare),
+                                SCMP_SYS(setns),
+                                SCMP_SYS(ptrace),
+                                SCMP_SYS(process_vm_readv),
+                                SCMP_SYS(process_vm_writev),
+                                SCMP_SYS(pidfd_getfd),
+                                SCMP_SYS(kcmp),
+                                SCMP_SYS(process_madvise),
+                                SCMP_SYS(bpf),
+                                SCMP_SYS(perf_event_open),
+                                SCMP_SYS(keyctl),
+                                SCMP_SYS(add_key),
+                                SCMP_SYS(request_key),
+                                SCMP_SYS(io_uring_setup),
+                                SCMP_SYS(io_uring_enter),
+                                SCMP_SYS(io_uring_register),
+                                SCMP_SYS(init_module),
+                                SCMP_SYS(finit_module),
+                                SCMP_SYS(delete_module),
+                                SCMP_SYS(kexec_load),
+                                SCMP_SYS(kexec_file_load),
+                                SCMP_SYS(userfaultfd),
+                                SCMP_SYS(reboot),
+                                SCMP_SYS(settimeofday),
+                                SCMP_SYS(clock_settime),
+                                SCMP_SYS(adjtimex),
+                                SCMP_SYS(clock_adjtime),
+                                SCMP_SYS(execve),
+                                SCMP_SYS(personality),
+                                SCMP_SYS(memfd_create),
+                                SCMP_SYS(memfd_secret),
+                                SCMP_SYS(name_to_handle_at),
+                                SCMP_SYS(open_by_handle_at),
+                                SCMP_SYS(fanotify_init),
+                                SCMP_SYS(swapon),
+                                SCMP_SYS(quotactl),
+                                SCMP_SYS(syslog),
+                                SCMP_SYS(acct),
+                                SCMP_SYS(sethostname),
+                                SCMP_SYS(setdomainname),
+                                SCMP_SYS(iopl),
+                                SCMP_SYS(ioperm),
+                                SCMP_SYS(modify_ldt),
+                                SCMP_SYS(seccomp),
+                                SCMP_SYS(vhangup),
+                                SCMP_SYS(mknod),
+                                SCMP_SYS(mknodat),
+                                SCMP_SYS(lookup_dcookie),
+                                SCMP_SYS(pkey_mprotect),
+                                SCMP_SYS(setuid),
+                                SCMP_SYS(setgid),
+                                SCMP_SYS(setgroups),
+                                SCMP_SYS(capset)};
+    struct filter filter;
+    compile(PROFILE_PROCESS, &filter);
+    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++)
+        if (never[i] >= 0 && call(&filter, never[i], NULL) != DENIED)
+            fail_msg("system call %d is allowed", never[i]);
+    REFUSED(&filter, execveat, 5, 0, 0, 0, 0);
+    ALLOWED(&filter, clone, SIGCHLD);
+    ALLOWED(&filter, clone, PTHREAD_FLAGS);
+    for (unsigned bit = 0; bit < 64; bit++)
+        if (bit >= 32 || (1ull << bit & (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
+                                         CLONE_NEWPID | CLONE_NEWNET | CLONE_PTRACE | CLONE_PARENT)))
+            REFUSED(&filter, clone, SIGCHLD | 1ull << bit);
+    ALLOWED(&filter, mmap, 0, 4096, PROT_READ | PROT_EXEC);
+    REFUSED(&filter, mmap, 0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC);
+    REFUSED(&filter, mprotect, 0, 4096, PROT_WRITE | PROT_EXEC);
+    REFUSED(&filter, prctl, PR_SET_SECCOMP);
+    REFUSED(&filter, prctl, PR_SET_MM);
+    REFUSED(&filter, prctl, PR_SET_SECUREBITS);
+    REFUSED(&filter, ioctl, 0, TIOCSTI);
+}
+
+static void a_process_has_sockets_of_two_families(void **state)
+{
+    struct filter filter;
+    compile(PROFILE_PROCESS, &filter);
+    const uint64_t flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
+    ALLOWED(&filter, socket, AF_INET, SOCK_STREAM | flags, 0);
+    ALLOWED(&filter, socket, AF_INET, SOCK_STREAM, IPPROTO_TCP);
+    ALLOWED(&filter, socket, AF_INET, SOCK_DGRAM, IPPROTO_UDP);
+    ALLOWED(&filter, socket, AF_UNIX, SOCK_STREAM | flags, 0);
+    ALLOWED(&filter, socketpair, AF_UNIX, SOCK_STREAM);
+    REFUSED(&filter, socketpair, AF_INET, SOCK_STREAM);
+    REFUSED(&filter, socket, AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+    REFUSED(&filter, socket, AF_INET, SOCK_STREAM, IPPROTO_SCTP);
+    REFUSED(&filter, socket, AF_INET, SOCK_DGRAM, IPPROTO_ICMP);
+    REFUSED(&filter, socket, AF_INET, SOCK_RAW, IPPROTO_ICMP);
+    REFUSED(&filter, socket, AF_INET, SOCK_SEQPACKET, 0);
+    for (uint64_t family = 0; family < 64; family++) {
+        uint32_t expected = family == AF_INET || family == AF_UNIX ? SECCOMP_RET_ALLOW
+                            : family == AF_INET6                   ? (SECCOMP_RET_ERRNO | (uint32_t)EAFNOSUPPORT)
+                                                                   : DENIED;
+        assert_int_equal(call(&filter, SCMP_SYS(socket), (const uint64_t[6]){family, SOCK_STREAM}), expected);
+    }
+    REFUSED(&filter, socket, AF_INET | 1ull << 32, SOCK_STREAM);
+}
+
 static void other_architectures_are_killed(void **state)
 {
     struct filter filter;
@@ -347,7 +471,7 @@ static void try_in_kernel(const struct filter *filter, enum plan_profile profile
 static void the_kernel_agrees(void **state)
 {
     struct filter filter;
-    for (enum plan_profile profile = 0; profile < PROFILE_COUNT; profile++) {
+    for (enum plan_profile profile = 0; profile < PROFILE_PROCESS; profile++) {
         compile(profile, &filter);
         try_in_kernel(&filter, profile);
     }
@@ -363,6 +487,8 @@ int main(void)
         cmocka_unit_test(a_thread_is_the_only_child),
         cmocka_unit_test(files_are_opened_for_reading_only),
         cmocka_unit_test(init_makes_no_sockets_but_ipv4_streams),
+        cmocka_unit_test(a_process_is_no_more_than_a_process),
+        cmocka_unit_test(a_process_has_sockets_of_two_families),
         cmocka_unit_test(other_architectures_are_killed),
         cmocka_unit_test(a_filter_is_the_same_every_time),
         cmocka_unit_test(the_kernel_agrees),
