@@ -42,7 +42,7 @@ RUN_PACKAGES := gcc g++ libc6-dev libgumbo-dev libjansson-dev libmnl-dev libnftn
 INSTALL_PACKAGES := scdoc
 # What the tests need beyond that.
 TEST_PACKAGES := bats bats-assert bats-support chromium chromium-driver clang clang-format clang-tidy curl iproute2 jq \
-	fonts-dejavu-core groff-base libclang-rt-14-dev libcmocka-dev nftables nginx-light procps python3 redis-server \
+	fonts-dejavu-core groff-base lcov libclang-rt-14-dev libcmocka-dev nftables nginx-light procps python3 redis-server \
 	shellcheck sqlite3 strace util-linux
 
 # $(call missing,PACKAGES): those that dpkg does not have installed.  Empty where there is no dpkg: others name packages otherwise.
@@ -60,7 +60,7 @@ endef
 
 # A build that lacks a package says so at once, instead of a compiler's "no such file".
 GOALS := $(or $(MAKECMDGOALS),all)
-ifneq ($(filter-out deps deps-run deps-install deps-bench run test fuzz bench install uninstall check clean help format,$(GOALS)),)
+ifneq ($(filter-out deps deps-run deps-install deps-bench run test fuzz bench install uninstall coverage check clean help format,$(GOALS)),)
 MISSING := $(call missing,$(RUN_PACKAGES) $(if $(filter man,$(GOALS)),$(INSTALL_PACKAGES)) $(if $(filter unit test-tools,$(GOALS)),libcmocka-dev) $(if $(filter clang,$(GOALS)),clang))
 ifneq ($(MISSING),)
 $(error packages are missing: $(MISSING).  As root, run `make deps`)
@@ -76,6 +76,7 @@ help:
 	@echo 'make test     installs what is missing, builds, runs every test; ONLY="unit bats/web.bats" runs a part'
 	@echo 'make fuzz     runs every fuzzer for FUZZ_SECONDS=600 each; make test does for 20'
 	@echo 'make bench    measures; ONLY="rpc zoobar.page" a part of it (benchmarks/README.md)'
+	@echo 'make coverage shows which part of the lines of parsers and policy the tests run; make test wants 90 %'
 	@echo 'make check    the rules of the tree: who includes whom, format, shell scripts, static analysis'
 	@echo 'make unit     builds the unit tests into build/unit'
 	@echo 'make deps     installs the Debian packages that are missing (as root)'
@@ -98,7 +99,7 @@ run: deps-run
 
 # ONLY: words for tests/run (check, unit, bats, bats/web.bats, unit/frame).
 test: deps
-	+@$(BUILD) all man unit test-tools fuzzers
+	+@$(BUILD) all man unit test-tools fuzzers coverage-build
 	+@$(BUILD) clang
 	@exec tests/run --build $(B) $(ONLY)
 

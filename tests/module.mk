@@ -37,6 +37,10 @@ define fuzz_target
 FUZZERS += $(B)/fuzz/$(1)
 $(B)/fuzz/$(1): $(patsubst %.cpp,$(B)/fuzz/obj/%.o,$(patsubst %.c,$(B)/fuzz/obj/%.o,tests/fuzz/fuzz_$(1).c $(2))) $(filter %.a,$(3))
 	clang++ $(FUZZ_FLAGS) -fsanitize=fuzzer -o $$@ $$(filter %.o,$$^) $(3)
+REPLAYS += $(B)/replay/$(1)
+$(B)/replay/$(1): $(B)/san/tests/fuzz/replay.o $(patsubst %.cpp,$(B)/san/%.o,$(patsubst %.c,$(B)/san/%.o,tests/fuzz/fuzz_$(1).c $(2))) $(filter %.a,$(3))
+	@mkdir -p $$(@D)
+	$$(CXX) $$(SAN_FLAGS) -o $$@ $$(filter %.o,$$^) $(3)
 endef
 
 $(eval $(call fuzz_target,frame,rpc/frame.c))
@@ -46,6 +50,7 @@ $(eval $(call fuzz_target,zoobar_text,apps/zoobar/db/text.c))
 $(eval $(call fuzz_target,http_head,$(addprefix apps/zoobar/dispatcher/,http_request.c http_head.c http_chunk.c http_url.c),$(B)/lib/libllhttp.a))
 $(eval $(call fuzz_target,manifest,$(MANIFEST_SOURCES)))
 $(eval $(call fuzz_target,plan,$(MANIFEST_SOURCES) hostd/plan.c hostd/plan_print.c hostd/filter.c,-lseccomp -ljansson))
+$(eval $(call fuzz_target,control,hostd/control_parse.c hostd/rules.c rpc/base/err.c))
 $(eval $(call fuzz_target,logtail,hostd/logtail.c rpc/base/err.c,-ljansson))
 
 .PHONY: fuzzers fuzz
@@ -54,3 +59,16 @@ fuzzers: $(FUZZERS)
 fuzz: deps
 	+@$(BUILD) fuzzers
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) tests/run --build $(B) fuzz
+
+# ---- coverage: unit tests and the fuzzers' seeds, with gcov's counters in place of sanitizers, in build/cov ----
+
+# Warnings are the other builds'.  Not those that run whole services, a network or a database: they are slow, and what is measured is not in them.
+COVERAGE_UNITS = $(filter-out $(addprefix $(B)/unit/,rpc fibre bank_services netconf auth_cred bank_ledger person_people \
+	pages http_pool http_static),$(UNIT_TESTS))
+.PHONY: coverage coverage-build coverage-programs
+coverage-programs: $(COVERAGE_UNITS) $(REPLAYS)
+coverage-build:
+	+@$(BUILD) B=$(B)/cov CC=gcc CXX=g++ WARNINGS= SAN_FLAGS='-O0 -g --coverage' coverage-programs
+coverage: deps
+	+@$(BUILD) coverage-build
+	@exec tests/coverage $(B)/cov

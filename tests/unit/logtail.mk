@@ -1,0 +1,1 @@
+$(eval $(call unit_test,logtail,tests/unit/test_logtail.c hostd/logtail.c rpc/base/err.c,-ljansson))
