@@ -68,13 +68,13 @@ static int mount_proc(int root_fd, struct err *e)
 
 int rootfs_process_prepare(int root_fd, const struct rootfs_process *process, struct err *e)
 {
-    static const char *const directories[] = {"etc", "tmp", "run", "run/hostd", "proc"};
+    static const char *const directories[] = {"etc", "tmp", "run", "run/hostd", "proc"}; /* the last where asked for */
     static const char *const links[][2] = {{"/proc/self/fd", "dev/fd"},
                                            {"/proc/self/fd/0", "dev/stdin"},
                                            {"/proc/self/fd/1", "dev/stdout"},
                                            {"/proc/self/fd/2", "dev/stderr"}};
     int result = 0;
-    for (size_t i = 0; i < ARRAY_COUNT(directories); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(directories) - !process->has_proc; i++)
         if (mkdirat(root_fd, directories[i], 0755) < 0 && errno != EEXIST)
             return err_sys(e, -errno, "mkdir /%s", directories[i]);
     for (size_t i = 0; result == 0 && i < ARRAY_COUNT(files); i++)
