@@ -121,11 +121,16 @@ static json_t *service_json(struct app *app, uint32_t index)
     const char *mode = app->is_plain ? "plain" : "isolated";
     uint64_t up_ms =
         instance->ready_at_ms && instance->state == INSTANCE_READY ? clock_ms() - instance->ready_at_ms : 0;
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:i, s:f, s:s, s:o, s:o, s:o}", "app", app->name, "name",
-                     service->manifest->name, "mode", mode, "state", instance_state_name(instance->state), "init_pid",
-                     pid_json(instance->init_pid), "service_pid", pid_json(instance->service_pid), "generation",
-                     (int)instance->generation, "uptime_s", (double)up_ms / 1000.0, "last_end", instance->last_end,
-                     "accept_missing", accepted, "namespaces", namespaces_of(instance->init_pid), "links", links);
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:i, s:f, s:s, s:o, s:o, s:o}", "app", app->name, "name",
+                  service->manifest->name, "mode", mode, "state", instance_state_name(instance->state), "init_pid",
+                  pid_json(instance->init_pid), "service_pid", pid_json(instance->service_pid), "generation",
+                  (int)instance->generation, "uptime_s", (double)up_ms / 1000.0, "last_end", instance->last_end,
+                  "accept_missing", accepted, "namespaces", namespaces_of(instance->init_pid), "links", links);
+    bool is_process = service->manifest->kind == KIND_PROCESS;
+    (void)json_object_set_new(object, "kind", json_string(is_process ? "process" : "sealed"));
+    (void)json_object_set_new(object, "profile", json_string(plan_profile_name(service->profile)));
+    return object;
 }
 
 static char *ps_answer(struct app *app)

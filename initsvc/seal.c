@@ -323,8 +323,15 @@ _Noreturn void seal_and_exec(struct init *init, const struct child_fds *fds)
         give_up(status_fd, STAGE_CONTRACT, &e);
     if (!is_root && make_ruleset(init, &ruleset_fd, &e) < 0)
         give_up(status_fd, STAGE_LANDLOCK, &e);
+    /* Ours is the host's /dev/null; a process gets that of its own root, and cannot write to it. */
+    int input_fd =
+        init_is_process(init) && !exec_is_on(init, INIT_EXEC) ? open("/dev/null", O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+    if (input_fd < 0) {
+        (void)err_sys(&e, -errno, "open /dev/null");
+        give_up(status_fd, STAGE_LIMITS, &e);
+    }
     const int sources[CONTRACT_FD_COUNT] = {
-        [CONTRACT_FD] = has_ring ? contract_fd : STDIN_FILENO, /* ours is /dev/null */
+        [CONTRACT_FD] = has_ring ? contract_fd : input_fd,
         [CONTRACT_STDOUT_FD] = fds->stdout_fd,
         [CONTRACT_STDERR_FD] = fds->stderr_fd,
         [CONTRACT_RING_FD] = init->ring_fd,
