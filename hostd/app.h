@@ -93,8 +93,9 @@ struct app {
 void instance_init(struct instance *instance);
 /* Makes the network namespace of a service (stage netns). */
 int spawn_namespace(struct app *app, uint32_t service, struct err *e);
-/* Makes the wires of all links between services that have a namespace and no wire (stage links). */
-int spawn_wires(struct app *app, struct err *e);
+/* Makes the wires of all links between services that have a namespace and no wire (stage links).  On failure
+ * *ret_service is the caller of the link that failed, where there is one. */
+int spawn_wires(struct app *app, uint32_t *ret_service, struct err *e);
 /* The rest up to INIT_SETUP sent; on failure *ret_stage says where, and nothing of it is left but the namespace. */
 int spawn_service(struct app *app, uint32_t service, enum init_stage *ret_stage, struct err *e);
 /* Opens the listeners of every ingress in hostd's own network namespace. */

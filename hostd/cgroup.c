@@ -217,7 +217,7 @@ int cgroup_place(const struct cgroup_trees *trees, const char *app, const char *
         if (!trees->v1[i][0])
             continue;
         group_path(path, trees->v1[i], app, service);
-        if (access(path, F_OK) < 0)
+        if (access(path, F_OK) < 0 && errno == ENOENT)
             continue; /* a controller that this service has no limit for */
         int result = write_value(path, "cgroup.procs", value, e);
         if (result < 0)

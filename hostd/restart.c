@@ -92,7 +92,7 @@ static int respawn(struct app *app, uint32_t index, enum init_stage *stage, stru
     if (result < 0)
         return result;
     *stage = STAGE_LINKS;
-    result = spawn_wires(app, e);
+    result = spawn_wires(app, &(uint32_t){0}, e);
     if (result < 0)
         return result;
     result = spawn_service(app, index, stage, e);
@@ -168,23 +168,32 @@ static void describe_end(struct app *app, uint32_t index)
     if (instance->has_status)
         describe_status(instance->wait_status, how, sizeof how);
     bool was_oom = cgroup_oom_kills(&app->cgroups, app->name, SERVICE_NAME(app, index)) > instance->oom_kills;
+    const char *why = was_oom ? ": its memory limit was used up" : "";
+    if (instance->failed_stage == STAGE_NONE && !instance->ready_at_ms && !app->is_stopping) {
+        struct err e;
+        (void)err_set(&e, -ECHILD, "%s before it was ready%s", how, why);
+        note_failure(instance, STAGE_READY, &e);
+    }
     if (instance->failed_stage != STAGE_NONE)
         (void)snprintf(instance->last_end, sizeof instance->last_end, "stage %s: %.150s",
                        init_stage_name(instance->failed_stage), instance->error.text);
     else
-        (void)snprintf(instance->last_end, sizeof instance->last_end, "%s%s", how,
-                       was_oom ? ": its memory limit was used up" : "");
+        (void)snprintf(instance->last_end, sizeof instance->last_end, "%s%s", how, why);
 }
 
-/* Says how it ended, as describe_end() put it. */
+/* Says how it ended.  A stage that failed reads as it does in the first start, whole. */
 static void tell_end(const struct app *app, uint32_t index)
 {
     const struct instance *instance = &app->instances[index];
     bool is_stage = instance->failed_stage != STAGE_NONE;
     struct news ended = news_of(is_stage ? NEWS_STAGE : NEWS_ENDED, index);
-    if (is_stage)
+    if (is_stage) {
         ended.stage = init_stage_name(instance->failed_stage);
-    events_tell(app, &ended, "service '%s'%s %s", SERVICE_NAME(app, index), is_stage ? "," : "", instance->last_end);
+        events_tell(app, &ended, "service '%s', stage %s: %s", SERVICE_NAME(app, index), ended.stage,
+                    instance->error.text);
+    } else {
+        events_tell(app, &ended, "service '%s' %s", SERVICE_NAME(app, index), instance->last_end);
+    }
 }
 
 /* A start that failed before there was a process. */
@@ -204,13 +213,8 @@ void bury(struct app *app, uint32_t index)
     release_awaiting(app, index);
     if (app->is_stopping)
         return;
-    if (!app->has_started) { /* supervise_start() sees it, and says it */
-        if (instance->failed_stage == STAGE_NONE) {
-            (void)err_set(&instance->error, -ECHILD, "%s before it was ready; its log says why", instance->last_end);
-            instance->failed_stage = STAGE_READY;
-        }
-        return;
-    }
+    if (!app->has_started)
+        return; /* supervise_start() sees it, and says it */
     tell_end(app, index);
     decide(app, index, instance->has_status && instance->wait_status == 0);
     rundir_note(app);

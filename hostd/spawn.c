@@ -99,7 +99,23 @@ static int reserve_port(struct wire *wire, struct err *e)
     return 0;
 }
 
-int spawn_wires(struct app *app, struct err *e)
+/* netconf knows interfaces; people know services.  The text begins with the end that failed. */
+static void name_services(const struct app *app, const struct net_link *link, uint32_t index, uint32_t *ret_service,
+                          struct err *e)
+{
+    const struct plan_link *l = &app->plan->links[index];
+    const char *const ends[] = {link->caller.ifname, link->callee.ifname};
+    for (size_t i = 0; i < ARRAY_COUNT(ends); i++) {
+        size_t bytes = strlen(ends[i]);
+        if (strncmp(e->text, "link ", 5) != 0 || strncmp(e->text + 5, ends[i], bytes) != 0 || e->text[5 + bytes] != ' ')
+            continue;
+        *ret_service = l->from;
+        (void)err_prefix(e, "link from '%s' to '%s'", SERVICE_NAME(app, l->from), SERVICE_NAME(app, l->to));
+        return;
+    }
+}
+
+int spawn_wires(struct app *app, uint32_t *ret_service, struct err *e)
 {
     FREE_AUTO struct net_link *links = calloc(app->plan->link_count + 1, sizeof *links);
     FREE_AUTO uint32_t *indices = calloc(app->plan->link_count + 1, sizeof *indices);
@@ -125,6 +141,8 @@ int spawn_wires(struct app *app, struct err *e)
         indices[count++] = i;
     }
     int result = count ? net_links_make(links, count, e) : 0;
+    for (size_t k = 0; result < 0 && k < count; k++)
+        name_services(app, &links[k], indices[k], ret_service, e);
     if (result < 0)
         return result;
     for (size_t k = 0; k < count; k++)

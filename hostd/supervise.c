@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <sys/syscall.h>
 
+#include "hostd/hints.h"
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 
@@ -118,6 +119,7 @@ void note_failure(struct instance *instance, enum init_stage stage, const struct
 {
     instance->failed_stage = stage;
     instance->error = *e;
+    hint_add(stage, &instance->error);
 }
 
 /* ---- the first start ---- */
@@ -161,7 +163,7 @@ static int spawn_all(struct app *app, uint32_t *ret_index, enum init_stage *stag
     }
     *ret_index = 0;
     *stage = STAGE_LINKS;
-    int result = spawn_wires(app, e);
+    int result = spawn_wires(app, ret_index, e);
     for (uint32_t i = 0; result == 0 && i < app->plan->service_count; i++) {
         *ret_index = i;
         result = spawn_service(app, i, stage, e);
@@ -181,8 +183,10 @@ int supervise_start(struct app *app, struct err *e)
     int result = turn_open(app, e);
     if (result < 0)
         return result;
-    if (spawn_all(app, &index, &stage, &cause) < 0)
+    if (spawn_all(app, &index, &stage, &cause) < 0) {
+        hint_add(stage, &cause);
         return fail_start(app, index, stage, &cause, e);
+    }
     rundir_note(app);
 
     bool is_released = false;

@@ -362,8 +362,10 @@ static void start_child(struct init *init)
     struct init_message message;
     ssize_t got = read(status_read_fd, &message, sizeof message); /* ends with exec, which closes the other end */
     if (got != 0) {
-        if (got != (ssize_t)sizeof message)
+        if (got != (ssize_t)sizeof message) {
             message = (struct init_message){.kind = INIT_STAGE, .stage = STAGE_EXEC};
+            (void)err_sys(&message.error, got < 0 ? -errno : -EPROTO, "what the child said of its start");
+        }
         tell_hostd(init, &message);
         _exit(1);
     }

@@ -141,8 +141,8 @@ static int set_limits(const struct init *init, struct err *e)
 
 int seal_drop_all(uint32_t real_uid, uint32_t uid, uint32_t gid, struct err *e)
 {
-    for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+    for (int cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0 || cap <= CAP_LAST_CAP || errno != EINVAL; cap++)
+        if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) != 0) /* in the set still, or unknown: both are a failure of ours */
             return err_sys(e, -errno, "drop capability %d from the bounding set", cap);
     /* From here no exec and no change of ids gives or keeps a capability. */
     unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |

@@ -2,8 +2,10 @@
  * hog.c - a service that is ready, and then uses more memory than it may, or ends by itself.
  *
  * Its configuration: `end = "memory"` (takes memory until the kernel ends it), "well" (exit code 0), "badly" (exit code
- * 3).
+ * 3).  `refuse = "/data/file"`: does not start while that file is there.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,6 +29,9 @@ static void end(void *arg)
 
 static int start(struct err *e)
 {
+    const char *refuse = rpc_config_string("refuse", "");
+    if (refuse[0])
+        return open(refuse, O_RDONLY | O_CLOEXEC) >= 0 ? err_set(e, -EEXIST, "hog: %s is there", refuse) : 0;
     int result = rpc_spawn(end, NULL);
     return result == 0 ? 0 : err_set(e, result, "hog: no fibre");
 }

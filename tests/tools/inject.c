@@ -205,6 +205,8 @@ static int error_number(const char *name)
                  {"EMFILE", EMFILE},
                  {"ENFILE", ENFILE},
                  {"EBUSY", EBUSY},
+                 {"ENOBUFS", ENOBUFS},
+                 {"EEXIST", EEXIST},
                  {"ENOSYS", ENOSYS},
                  {"EINTR", EINTR},
                  {"ESRCH", ESRCH},
