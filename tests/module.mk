@@ -20,6 +20,8 @@ $(B)/test-bin/addrtrust: $(B)/obj/tests/tools/addrtrust.o
 $(B)/test-bin/forge: $(B)/obj/tests/tools/forge.o $(B)/obj/tests/tools/message.o $(TEST_API_OBJECTS) $(B)/obj/rpc/frame.o
 $(B)/test-bin/rpcprobe: $(B)/obj/tests/tools/rpcprobe.o $(B)/obj/tests/tools/message.o $(TEST_API_OBJECTS) \
 	$(B)/obj/gen/apps/zoobar/api/profile.rpc.o $(B)/lib/librpc.a
+# What makes system calls fail, and what calls without end (tests/faults, stages.bats).
+TEST_TOOLS += $(B)/test-bin/inject $(B)/test-bin/asker
 $(B)/obj/tests/tools/asker.o: | $(B)/gen/apps/echo/echo.rpc.h
 $(B)/test-bin/asker: $(B)/obj/tests/tools/asker.o $(B)/obj/gen/apps/echo/echo.rpc.o $(B)/obj/gen/apps/echo/echo.pb-c.o $(B)/lib/librpc.a
 $(B)/test-bin/inject: TOOL_LIBRARIES := -lseccomp
