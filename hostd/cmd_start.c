@@ -347,6 +347,16 @@ static bool refuse_plain(const struct manifest *manifest)
     return false;
 }
 
+/* A service takes three descriptors or four of hostd's, and what shells allow is enough for three hundred. */
+static void raise_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* up to the hard limit anybody may; what is too little shows later */
+}
+
 int cmd_start(int argc, char **argv)
 {
     struct options options = {0};
@@ -361,6 +371,7 @@ int cmd_start(int argc, char **argv)
         return 1;
     }
     (void)setlinebuf(stdout);
+    raise_files();
 
     FREE_AUTO struct manifest *manifest = NULL;
     struct plan *plan = NULL;

@@ -175,6 +175,13 @@ static int spawn_all(struct app *app, uint32_t *ret_index, enum init_stage *stag
     return result;
 }
 
+/* Every service's time to be ready begins now: a thousand are not late because each waited for the others. */
+static void begin_deadlines(struct app *app)
+{
+    for (uint32_t i = 0; i < app->plan->service_count; i++)
+        app->instances[i].started_at_ms = clock_ms();
+}
+
 int supervise_start(struct app *app, struct err *e)
 {
     struct err cause = {0};
@@ -188,6 +195,7 @@ int supervise_start(struct app *app, struct err *e)
         return fail_start(app, index, stage, &cause, e);
     }
     rundir_note(app);
+    begin_deadlines(app);
 
     bool is_released = false;
     while (!all_in(app, INSTANCE_READY)) {
@@ -202,6 +210,7 @@ int supervise_start(struct app *app, struct err *e)
         }
         if (!is_released && all_in(app, INSTANCE_LISTENING)) {
             is_released = true;
+            begin_deadlines(app);
             for (uint32_t i = 0; i < app->plan->service_count; i++)
                 try_proceed(app, i);
         }
