@@ -130,11 +130,17 @@ int rundir_open_logs(struct app *app, uint32_t service, struct err *e);
 void rundir_note(struct app *app);
 void rundir_close(struct app *app);
 
+/* ---- operator.c ---- */
+/* A connection to a service, for `hostd call`: *ret_client_fd is the client's end. */
+int operator_connect(struct app *app, const char *service, uint32_t *ret_service, int *ret_client_fd, struct err *e);
+
 /* ---- control.c ---- */
 int control_open(struct app *app, struct err *e);
 void control_accept(struct app *app);
 /* Client side: sends a request to an application; its answer, to the end, in a malloc'ed string. */
 int control_ask(const char *app_name, const char *request, char **ret_answer, struct err *e);
+/* The same, with the descriptor that came with the answer, or -1. */
+int control_ask_fd(const char *app_name, const char *request, char **ret_answer, int *ret_fd, struct err *e);
 /* The application meant: app_name, or the only one that runs.  -ENOENT: none; -EINVAL: several. */
 int control_choose(const char *app_name, char ret_name[NAME_BYTES], struct err *e);
 /* Names of the applications that have a run directory; count or negative errno. */

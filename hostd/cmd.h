@@ -22,6 +22,7 @@ struct plan;
  * exit code. */
 int cmd_load(const char *file, struct manifest **ret_manifest, struct plan **ret_plan);
 
+int cmd_call(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_events(int argc, char **argv);

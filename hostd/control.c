@@ -187,6 +187,24 @@ static void send_json(int fd, json_t *object)
     json_decref(object);
 }
 
+/* The answer to "operator": its service's process, with the connection. */
+static void send_connection(int fd, pid_t service_pid, int connection_fd)
+{
+    char text[64];
+    int bytes = snprintf(text, sizeof text, "{\"service_pid\":%d}", (int)service_pid);
+    struct iovec data = {.iov_base = text, .iov_len = (size_t)bytes};
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct msghdr message = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    control.header =
+        (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.header), &connection_fd, sizeof connection_fd);
+    (void)sendmsg(fd, &message, MSG_NOSIGNAL); /* a client that is gone: the connection ends with ours */
+}
+
 static void refuse(int fd, const struct err *e)
 {
     send_json(fd, json_pack("{s:s}", "error", e->text));
@@ -200,6 +218,16 @@ static void serve(struct app *app, int *fd, const struct control_request *reques
         FREE_AUTO char *answer = ps_answer(app);
         if (answer)
             send_all(*fd, answer, strlen(answer));
+        return;
+    }
+    case CONTROL_OPERATOR: {
+        FD_AUTO int connection_fd = -1;
+        uint32_t service;
+        struct err e = {0};
+        if (operator_connect(app, request->words[0], &service, &connection_fd, &e) < 0)
+            refuse(*fd, &e);
+        else
+            send_connection(*fd, app->instances[service].service_pid, connection_fd);
         return;
     }
     case CONTROL_STOP:
@@ -290,12 +318,32 @@ static int connect_to(const char *app_name, int *ret_fd, struct err *e)
     return 0;
 }
 
-static int read_answer(int fd, char **ret_answer, struct err *e)
+/* As recv(2); a descriptor that came with the bytes goes to *ret_fd, unless that is NULL or has one already. */
+static ssize_t receive(int fd, void *bytes, size_t room, int *ret_fd)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec data = {.iov_base = bytes, .iov_len = room};
+    struct msghdr message = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    if (!ret_fd || *ret_fd >= 0)
+        return recv(fd, bytes, room, 0); /* without room for them, descriptors are closed by the kernel */
+    ssize_t got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    const struct cmsghdr *rights = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS &&
+        rights->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(ret_fd, CMSG_DATA(rights), sizeof *ret_fd);
+    return got;
+}
+
+static int read_answer(int fd, char **ret_answer, int *ret_fd, struct err *e)
 {
     size_t used = 0, room = 65536;
     FREE_AUTO char *text = malloc(room);
     while (text) {
-        ssize_t got = recv(fd, text + used, room - used - 1, 0);
+        ssize_t got = receive(fd, text + used, room - used - 1, ret_fd);
         if (got < 0)
             return err_sys(e, -errno, "read hostd's answer");
         if (got == 0) {
@@ -319,6 +367,11 @@ static int read_answer(int fd, char **ret_answer, struct err *e)
 
 int control_ask(const char *app_name, const char *request, char **ret_answer, struct err *e)
 {
+    return control_ask_fd(app_name, request, ret_answer, NULL, e);
+}
+
+int control_ask_fd(const char *app_name, const char *request, char **ret_answer, int *ret_fd, struct err *e)
+{
     FD_AUTO int fd = -1;
     int result = connect_to(app_name, &fd, e);
     if (result < 0)
@@ -327,5 +380,5 @@ int control_ask(const char *app_name, const char *request, char **ret_answer, st
     int bytes = snprintf(line, sizeof line, "%s\n", request); /* a cut one is refused: it lacks its newline */
     if (send(fd, line, bytes < (int)sizeof line ? (size_t)bytes : sizeof line - 1, MSG_NOSIGNAL) < 0)
         return err_sys(e, -errno, "ask application '%s'", app_name);
-    return read_answer(fd, ret_answer, e);
+    return read_answer(fd, ret_answer, ret_fd, e);
 }

@@ -13,6 +13,7 @@ static const struct {
     size_t word_count;
 } verbs[] = {
     [CONTROL_PS] = {"ps", 0},
+    [CONTROL_OPERATOR] = {"operator", 1},
     [CONTROL_STOP] = {"stop", 0},
 };
 _Static_assert(ARRAY_COUNT(verbs) == CONTROL_VERB_COUNT, "a row per verb");

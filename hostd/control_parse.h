@@ -18,8 +18,9 @@
 #define CONTROL_WORDS_MAX 2u           /* behind the verb */
 
 enum control_verb {
-    CONTROL_PS,   /* the application as JSON */
-    CONTROL_STOP, /* an orderly stop; the answer ends when everything has ended */
+    CONTROL_PS,       /* the application as JSON */
+    CONTROL_OPERATOR, /* SERVICE: a connection to it, for `hostd call` */
+    CONTROL_STOP,     /* an orderly stop; the answer ends when everything has ended */
     CONTROL_VERB_COUNT
 };
 

@@ -444,6 +444,30 @@ static const struct rule parser[] = {
     ANY("exit_group"),
 };
 
+/* `hostd call`, once it has its connection: bytes of a service that may lie about what it is. */
+static const struct rule client[] = {
+    ANY("read"), /* the connection, and the program's notes are mapped already */
+    ANY("write"),
+    ANY("recvfrom"),
+    ANY("sendto"),
+    ANY("poll"),
+    ANY("ppoll"),
+    ANY("restart_syscall"),
+    ANY("close"),
+    ANY("fstat"), /* of stdout, by stdio */
+    ANY("newfstatat"),
+    ANY("brk"),
+    WHEN("mmap", ARGUMENT_BITS(2, PROT_READ | PROT_WRITE)),
+    WHEN("mprotect", ARGUMENT_BITS(2, PROT_READ | PROT_WRITE)),
+    ANY("mremap"),
+    ANY("munmap"),
+    ANY("madvise"),
+    ANY("getrandom"),
+    ANY("clock_gettime"),
+    ANY("lseek"), /* of stdout, by stdio */
+    ANY("exit_group"),
+};
+
 struct table {
     const struct rule *rules;
     size_t count;
@@ -463,6 +487,7 @@ _Static_assert(ARRAY_COUNT(service_tables) == PROFILE_COUNT, "every profile has 
 
 static const struct table init_tables[TABLES_MAX] = {TABLE(init)};
 static const struct table parser_tables[TABLES_MAX] = {TABLE(parser)};
+static const struct table client_tables[TABLES_MAX] = {TABLE(client)};
 
 static int compile(const struct table tables[TABLES_MAX], const char *what, struct filter *ret_filter, struct err *e);
 static const char *name_at(const struct table tables[TABLES_MAX], size_t index);
@@ -481,6 +506,11 @@ int filter_init(struct filter *ret_filter, struct err *e)
 int filter_parser(struct filter *ret_filter, struct err *e)
 {
     return compile(parser_tables, "parser", ret_filter, e);
+}
+
+int filter_client(struct filter *ret_filter, struct err *e)
+{
+    return compile(client_tables, "client", ret_filter, e);
 }
 
 const char *filter_service_name(enum plan_profile profile, size_t index)

@@ -12,7 +12,7 @@
  *      mapping, or another program than execveat of a descriptor.  The filter of process services allows sockets of two
  *      families, and mappings that are executable but not writable.
  *
- * Callers: spawn (service, init), manifest (parser), `hostd plan` (names).
+ * Callers: spawn (service, init), manifest (parser), `hostd call` (client), `hostd plan` (names).
  */
 #ifndef HOSTD_FILTER_H
 #define HOSTD_FILTER_H
@@ -39,6 +39,9 @@ int filter_init(struct filter *ret_filter, struct err *e);
 
 /* The filter of the child that parses the TOML: memory, and messages on the socket it has. */
 int filter_parser(struct filter *ret_filter, struct err *e);
+
+/* The filter of `hostd call` while it speaks with a service. */
+int filter_client(struct filter *ret_filter, struct err *e);
 
 /* Names of the allowed calls of a profile: name number `index`, NULL behind the last. */
 const char *filter_service_name(enum plan_profile profile, size_t index);

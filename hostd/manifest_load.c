@@ -24,28 +24,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
-#include <grp.h>
 #include <limits.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "hostd/confine.h"
 #include "hostd/filter.h"
 #include "hostd/manifest.h"
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 
-#define NOBODY 65534u
 #define BINARY_BYTES_MAX (256ll << 20) /* of a program; static ones have a few MiB */
 #define CHILD_MEMORY_BYTES_MAX (512u << 20)
 #define CHILD_CPU_SECONDS_MAX 8u
@@ -167,44 +163,6 @@ static int io_probe(void *context, const char *path)
     return ask(*(const int *)context, REQUEST_PROBE, path, &bytes, &fd);
 }
 
-static int limit(int resource, rlim_t value)
-{
-    const struct rlimit both = {.rlim_cur = value, .rlim_max = value};
-    return setrlimit((__rlimit_resource_t)resource, &both) < 0 ? -errno : 0;
-}
-
-/* Gives up everything, in the order in which each step is still allowed. */
-static int confine(const struct filter *filter)
-{
-    int r = limit(RLIMIT_CORE, 0);
-    if (r == 0)
-        r = limit(RLIMIT_FSIZE, 0);
-    if (r == 0)
-        r = limit(RLIMIT_CPU, CHILD_CPU_SECONDS_MAX);
-    if (r == 0)
-        r = limit(RLIMIT_NOFILE, CHILD_FILES_MAX);
-#ifndef __SANITIZE_ADDRESS__ /* its shadow memory is larger than any limit */
-    if (r == 0)
-        r = limit(RLIMIT_AS, CHILD_MEMORY_BYTES_MAX);
-#endif
-    if (r < 0)
-        return r;
-    if (geteuid() == 0) {
-        /* Groups first: without the id there is no right to drop them.  After setresuid no capability is left. */
-        if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0)
-            return -errno;
-        if (geteuid() == 0)
-            return -EPERM;
-    }
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return -errno;
-    const struct sock_fprog program = {.len = (unsigned short)filter->count,
-                                       .filter = (struct sock_filter *)(uintptr_t)filter->instructions};
-    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
-        return -errno;
-    return 0;
-}
-
 /* What the parser does in the child; tests put something worse in its place. */
 typedef void child_work(const struct source *source, int *socket_fd, struct answer *answer);
 
@@ -228,12 +186,16 @@ static _Noreturn void run_child(const struct source *source, int socket_fd, cons
     if (dup2(socket_fd, 0) < 0 || syscall(SYS_close_range, 1, ~0u, 0) < 0)
         _exit(1);
     int own_socket_fd = 0;
-    int r = confine(filter);
+    const struct confine_limits limits = {.cpu_seconds = CHILD_CPU_SECONDS_MAX,
+                                          .memory_bytes = CHILD_MEMORY_BYTES_MAX,
+                                          .files = CHILD_FILES_MAX,
+                                          .is_writing_no_file = true};
+    int r = confine_self(filter, &limits);
     if (r < 0) {
         answer->result = r;
         (void)snprintf(answer->report, sizeof answer->report,
                        "hostd: confining the parser: %s (root must be able to become nobody, user %u)\n", strerror(-r),
-                       NOBODY);
+                       CONFINE_UID);
     } else {
         work(source, &own_socket_fd, answer);
     }

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "rpc/base/hash.h"
+#include "rpc/base/own.h"
 
 #define NOTE_NAME "hostd"
-#define NOTE_TYPE 1u
 
 #if defined(__x86_64__)
 #define OWN_MACHINE EM_X86_64
@@ -55,6 +55,25 @@ bool schema_method_is_valid(const char *name, size_t bytes)
     return method > 0 && interface + 1 + method == bytes;
 }
 
+bool schema_identifier_is_valid(const char *name, size_t bytes)
+{
+    return bytes > 0 && identifier_bytes(name, bytes) == bytes;
+}
+
+bool schema_type_is_valid(const char *name, size_t bytes)
+{
+    if (bytes >= SCHEMA_TYPE_NAME_BYTES)
+        return false;
+    for (size_t at = 0;;) {
+        size_t part_bytes = identifier_bytes(name + at, bytes - at);
+        at += part_bytes;
+        if (part_bytes == 0 || at == bytes)
+            return part_bytes > 0;
+        if (name[at++] != '.')
+            return false;
+    }
+}
+
 static int add_method(struct schema *schema, const char *name, size_t bytes, struct err *e)
 {
     char method[METHOD_NAME_BYTES] = {0};
@@ -74,34 +93,47 @@ static int add_method(struct schema *schema, const char *name, size_t bytes, str
     return 0;
 }
 
-/* One line: method, request, reply, with single spaces. */
-static int read_line(struct schema *schema, const char *line, size_t bytes, struct err *e)
+int schema_words(const char *line, size_t bytes, size_t words_max, struct schema_word *words)
 {
-    const char *words[3];
-    size_t sizes[3], word = 0, start = 0;
+    size_t count = 0, start = 0;
     for (size_t i = 0; i <= bytes; i++) {
         if (i < bytes && line[i] != ' ')
             continue;
-        if (word == 3 || i == start)
-            return err_set(e, -EINVAL, "its schema note has a line that is not three words");
-        words[word] = line + start;
-        sizes[word++] = i - start;
+        if (count == words_max || i == start)
+            return -EINVAL;
+        words[count++] = (struct schema_word){line + start, i - start};
         start = i + 1;
     }
-    if (word != 3 || identifier_bytes(words[1], sizes[1]) != sizes[1] ||
-        identifier_bytes(words[2], sizes[2]) != sizes[2])
-        return err_set(e, -EINVAL, "its schema note has a line that is not three words");
-    return add_method(schema, words[0], sizes[0], e);
+    return (int)count;
 }
 
-static int read_text(struct schema *schema, struct bytes text, struct err *e)
+/* One line: method, request, reply, with single spaces. */
+static int read_line(void *context, const char *line, size_t bytes, struct err *e)
+{
+    struct schema_word words[3];
+    if (schema_words(line, bytes, ARRAY_COUNT(words), words) != 3 ||
+        !schema_type_is_valid(words[1].at, words[1].bytes) || !schema_type_is_valid(words[2].at, words[2].bytes))
+        return err_set(e, -EINVAL, "its schema note has a line that is not three words");
+    return add_method(context, words[0].at, words[0].bytes, e);
+}
+
+/* ---- the ELF file ---- */
+
+/* What the walk over the notes looks for. */
+struct search {
+    uint32_t type;
+    schema_take *take;
+    void *context;
+};
+
+static int read_text(const struct search *search, struct bytes text, struct err *e)
 {
     while (text.count > 0) {
         const char *newline = memchr(text.at, '\n', text.count);
         if (!newline)
             return err_set(e, -EINVAL, "its schema note does not end with a line");
         size_t line = (size_t)(newline - text.at);
-        int r = read_line(schema, text.at, line, e);
+        int r = search->take(search->context, text.at, line, e);
         if (r < 0)
             return r;
         text = (struct bytes){newline + 1, text.count - line - 1};
@@ -111,7 +143,7 @@ static int read_text(struct schema *schema, struct bytes text, struct err *e)
 
 /* Walks one segment of notes.  A segment that is cut off in the middle ends the walk: foreign notes are not ours to
  * judge. */
-static int read_notes(struct schema *schema, struct bytes segment, uint64_t alignment, struct err *e)
+static int read_notes(const struct search *search, struct bytes segment, uint64_t alignment, struct err *e)
 {
     uint64_t at = 0, mask = alignment == 8 ? 7 : 3;
     Elf64_Nhdr header;
@@ -120,12 +152,12 @@ static int read_notes(struct schema *schema, struct bytes segment, uint64_t alig
         memcpy(&header, raw.at, sizeof header); /* the image need not be aligned */
         uint64_t name_at = at + sizeof header;
         uint64_t text_at = (name_at + header.n_namesz + mask) & ~mask;
-        bool is_ours = header.n_type == NOTE_TYPE && header.n_namesz == sizeof NOTE_NAME &&
+        bool is_ours = header.n_type == search->type && header.n_namesz == sizeof NOTE_NAME &&
                        part(segment, name_at, header.n_namesz, &name) && memcmp(name.at, NOTE_NAME, name.count) == 0;
         if (is_ours) {
             if (!part(segment, text_at, header.n_descsz, &text))
                 return err_set(e, -EINVAL, "its schema note is cut off");
-            int r = read_text(schema, text, e);
+            int r = read_text(search, text, e);
             if (r < 0)
                 return r;
         }
@@ -134,9 +166,9 @@ static int read_notes(struct schema *schema, struct bytes segment, uint64_t alig
     return 0;
 }
 
-int schema_read(const void *image, size_t bytes, struct schema *ret_schema, struct err *e)
+static int read_elf(struct bytes file, const struct search *search, bool *ret_is_dynamic, struct err *e)
 {
-    struct bytes file = {image, bytes}, raw;
+    struct bytes raw;
     Elf64_Ehdr elf;
     if (!part(file, 0, sizeof elf, &raw))
         return err_set(e, -ENOEXEC, "it is no ELF program");
@@ -150,23 +182,39 @@ int schema_read(const void *image, size_t bytes, struct schema *ret_schema, stru
     if (elf.e_phentsize != sizeof(Elf64_Phdr) || elf.e_phnum == 0 || elf.e_phnum > SCHEMA_HEADERS_MAX)
         return err_set(e, -ENOEXEC, "its program headers are malformed");
 
-    struct schema schema = {0};
     for (uint32_t i = 0; i < elf.e_phnum; i++) {
         Elf64_Phdr header;
         struct bytes segment;
-        if (elf.e_phoff > bytes || !part(file, elf.e_phoff + i * sizeof header, sizeof header, &raw))
+        if (elf.e_phoff > file.count || !part(file, elf.e_phoff + i * sizeof header, sizeof header, &raw))
             return err_set(e, -ENOEXEC, "its program headers lie outside of the file");
         memcpy(&header, raw.at, sizeof header);
         if (header.p_type == PT_INTERP)
-            schema.is_dynamic = true;
+            *ret_is_dynamic = true;
         if (header.p_type != PT_NOTE)
             continue;
         if (!part(file, header.p_offset, header.p_filesz, &segment))
             return err_set(e, -ENOEXEC, "its notes lie outside of the file");
-        int r = read_notes(&schema, segment, header.p_align, e);
+        int r = read_notes(search, segment, header.p_align, e);
         if (r < 0)
             return r;
     }
+    return 0;
+}
+
+int schema_lines(const void *image, size_t bytes, uint32_t type, schema_take *take, void *context, struct err *e)
+{
+    bool is_dynamic = false;
+    const struct search search = {.type = type, .take = take, .context = context};
+    return read_elf((struct bytes){image, bytes}, &search, &is_dynamic, e);
+}
+
+int schema_read(const void *image, size_t bytes, struct schema *ret_schema, struct err *e)
+{
+    struct schema schema = {0};
+    const struct search search = {.type = SCHEMA_METHODS, .take = read_line, .context = &schema};
+    int r = read_elf((struct bytes){image, bytes}, &search, &schema.is_dynamic, e);
+    if (r < 0)
+        return r;
     *ret_schema = schema;
     return 0;
 }

@@ -7,8 +7,8 @@
  *   a client stub per method    enum rpc_status bank_transfer(struct rpc_peer *, const BankTransferRequest *,
  * BankTransferReply **) a table of handlers         struct bank_handlers { enum rpc_status (*transfer)(struct rpc_call
  * *, ...); ... } the interface to serve      struct rpc_interface bank_interface(const struct bank_handlers *) the
- * schema note of a server BANK_SCHEMA_NOTE, once at file scope of its main source: hostd reads the methods of a binary
- * from this ELF note without running it
+ * schema notes of a server BANK_SCHEMA_NOTE, once at file scope of its main source: hostd reads the methods of a binary
+ * (type 1), and the fields of their messages (type 2), from these ELF notes without running it
  *
  * Invariants
  *  I1  Two methods with one number (method_id) are refused: a call could reach the wrong handler.
@@ -30,6 +30,7 @@
 
 #define IDENTIFIER_BYTES 128 /* of a made C name; protobuf names are far shorter */
 #define NESTING_MAX 32       /* levels of messages in messages; also what finds a cycle */
+#define MESSAGES_MAX 256     /* of one interface */
 
 extern const ProtobufCServiceDescriptor RPCGEN_SERVICE;
 
@@ -120,30 +121,121 @@ static void write_upper(FILE *out, const char *text)
         fputc(toupper((unsigned char)*text), out);
 }
 
-static void write_note(FILE *out)
+/* ---- schema notes (hostd/schema.h, hostd/rpctypes.h) ---- */
+
+struct text {
+    char *at;
+    size_t bytes;
+};
+
+static void __attribute__((format(printf, 2, 3))) add(struct text *text, const char *format, ...)
 {
-    size_t bytes = 0;
-    for (unsigned i = 0; i < service->n_methods; i++) {
-        const ProtobufCMethodDescriptor *method = &service->methods[i];
-        bytes += strlen(service->short_name) + 1 + strlen(method->name) + 1 + strlen(method->input->name) + 1 +
-                 strlen(method->output->name) + 1;
+    char line[4 * IDENTIFIER_BYTES];
+    va_list args;
+    va_start(args, format);
+    int bytes = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    char *larger = realloc(text->at, text->bytes + sizeof line);
+    if (bytes < 0 || (size_t)bytes >= sizeof line || !larger)
+        refuse("a line of the schema note is too long");
+    memcpy(larger + text->bytes, line, (size_t)bytes + 1);
+    text->at = larger;
+    text->bytes += (size_t)bytes;
+}
+
+/* What is described already: messages and enums, each once. */
+static const void *described[MESSAGES_MAX];
+static size_t described_count;
+
+static bool is_described(const void *descriptor)
+{
+    for (size_t i = 0; i < described_count; i++)
+        if (described[i] == descriptor)
+            return true;
+    if (described_count == MESSAGES_MAX)
+        refuse("more than %d messages", MESSAGES_MAX);
+    described[described_count++] = descriptor;
+    return false;
+}
+
+static void describe_enum(struct text *text, const ProtobufCEnumDescriptor *type)
+{
+    if (is_described(type))
+        return;
+    add(text, "enum %s\n", type->name);
+    for (unsigned i = 0; i < type->n_values; i++)
+        add(text, "%d %s\n", type->values[i].value, type->values[i].name);
+}
+
+/* "message NAME", then per field "NUMBER NAME one|many TYPE", with the name of the type behind "message" and "enum". */
+static void describe_message(struct text *text, const ProtobufCMessageDescriptor *message)
+{
+    static const char *const types[] = {
+        [PROTOBUF_C_TYPE_INT32] = "int32",       [PROTOBUF_C_TYPE_SINT32] = "sint32",
+        [PROTOBUF_C_TYPE_SFIXED32] = "sfixed32", [PROTOBUF_C_TYPE_INT64] = "int64",
+        [PROTOBUF_C_TYPE_SINT64] = "sint64",     [PROTOBUF_C_TYPE_SFIXED64] = "sfixed64",
+        [PROTOBUF_C_TYPE_UINT32] = "uint32",     [PROTOBUF_C_TYPE_FIXED32] = "fixed32",
+        [PROTOBUF_C_TYPE_UINT64] = "uint64",     [PROTOBUF_C_TYPE_FIXED64] = "fixed64",
+        [PROTOBUF_C_TYPE_FLOAT] = "float",       [PROTOBUF_C_TYPE_DOUBLE] = "double",
+        [PROTOBUF_C_TYPE_BOOL] = "bool",         [PROTOBUF_C_TYPE_ENUM] = "enum",
+        [PROTOBUF_C_TYPE_STRING] = "string",     [PROTOBUF_C_TYPE_BYTES] = "bytes",
+        [PROTOBUF_C_TYPE_MESSAGE] = "message",
+    };
+    if (is_described(message))
+        return;
+    add(text, "message %s\n", message->name);
+    for (unsigned i = 0; i < message->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &message->fields[i];
+        const char *nested = "";
+        if (field->type == PROTOBUF_C_TYPE_MESSAGE)
+            nested = ((const ProtobufCMessageDescriptor *)field->descriptor)->name;
+        else if (field->type == PROTOBUF_C_TYPE_ENUM)
+            nested = ((const ProtobufCEnumDescriptor *)field->descriptor)->name;
+        add(text, "%u %s %s %s%s%s\n", field->id, field->name,
+            field->label == PROTOBUF_C_LABEL_REPEATED ? "many" : "one", types[field->type], *nested ? " " : "", nested);
     }
-    fputs("/* Once at file scope of the server's main source: the methods it serves, readable without running it. "
-          "*/\n#define ",
-          out);
-    write_upper(out, prefix);
+    for (unsigned i = 0; i < message->n_fields; i++) {
+        if (message->fields[i].type == PROTOBUF_C_TYPE_MESSAGE)
+            describe_message(text, message->fields[i].descriptor);
+        else if (message->fields[i].type == PROTOBUF_C_TYPE_ENUM)
+            describe_enum(text, message->fields[i].descriptor);
+    }
+}
+
+static void write_note(FILE *out, const char *what, unsigned type, const struct text *text)
+{
     fprintf(out,
-            "_SCHEMA_NOTE \\\n"
             "    static const struct { \\\n"
             "        uint32_t name_bytes, text_bytes, type; \\\n"
             "        char name[8], text[%zu]; \\\n"
-            "    } %s_schema_note __attribute__((section(\".note.hostd.schema\"), used, aligned(4))) = { \\\n"
-            "        6, %zu, 1, \"hostd\", \\\n",
-            (bytes + 3) / 4 * 4, prefix, bytes);
-    for (unsigned i = 0; i < service->n_methods; i++)
-        fprintf(out, "        \"%s.%s %s %s\\n\" \\\n", service->short_name, service->methods[i].name,
-                service->methods[i].input->name, service->methods[i].output->name);
-    fprintf(out, "    }\n\n");
+            "    } %s_schema_%s __attribute__((section(\".note.hostd.schema\"), used, aligned(4))) = { \\\n"
+            "        6, %zu, %u, \"hostd\", \\\n",
+            (text->bytes + 3) / 4 * 4, prefix, what, text->bytes, type);
+    for (const char *line = text->at, *newline; (newline = strchr(line, '\n')); line = newline + 1)
+        fprintf(out, "        \"%.*s\\n\" \\\n", (int)(newline - line), line);
+    fprintf(out, "    }");
+}
+
+static void write_notes(FILE *out)
+{
+    struct text methods = {0}, messages = {0};
+    for (unsigned i = 0; i < service->n_methods; i++) {
+        const ProtobufCMethodDescriptor *method = &service->methods[i];
+        add(&methods, "%s.%s %s %s\n", service->short_name, method->name, method->input->name, method->output->name);
+        describe_message(&messages, method->input);
+        describe_message(&messages, method->output);
+    }
+    fputs("/* Once at file scope of the server's main source: the methods it serves and their messages, readable "
+          "without running it. */\n#define ",
+          out);
+    write_upper(out, prefix);
+    fputs("_SCHEMA_NOTE \\\n", out);
+    write_note(out, "methods", 1, &methods);
+    fputs("; \\\n", out);
+    write_note(out, "messages", 2, &messages);
+    fputs("\n\n", out);
+    free(methods.at);
+    free(messages.at);
 }
 
 static void write_header(FILE *out)
@@ -182,7 +274,7 @@ static void write_header(FILE *out)
             "};\n\n/* handlers is kept, not copied. */\nstruct rpc_interface %s_interface(const struct %s_handlers "
             "*handlers);\n\n",
             prefix, prefix);
-    write_note(out);
+    write_notes(out);
     fprintf(out, "#endif\n");
 }
 

@@ -37,19 +37,40 @@ static void requests_are_taken(void **state)
     assert_int_equal(request.word_count, 0);
     assert_int_equal(parse("stop\n", &request), 0);
     assert_int_equal(request.verb, CONTROL_STOP);
+    assert_int_equal(parse("operator bank-2_x\n", &request), 0);
+    assert_int_equal(request.verb, CONTROL_OPERATOR);
+    assert_int_equal(request.word_count, 1);
+    assert_string_equal(request.words[0], "bank-2_x");
+    assert_int_equal(parse("operator abcdefghijklmnopqrstuvwxyz01234\n", &request), 0); /* 31 characters */
 }
 
 static void others_are_refused(void **state)
 {
     static const char *const texts[] = {
-        "",           "\n",
-        "ps",         "ps\n\n",
-        "ps\nps\n",   " ps\n",
-        "ps \n",      "ps x\n",
-        "ps  x\n",    "PS\n",
-        "p\n",        "psx\n",
-        "stop\r\n",   "stop\t\n",
-        "stop now\n", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
+        "operator\n",
+        "operator \n",
+        "operator a b\n",
+        "operator  a\n",
+        "operator a \n",
+        "operator A\n",
+        "operator ../a\n",
+        "operator abcdefghijklmnopqrstuvwxyz012345\n", /* 32 characters */
+        "",
+        "\n",
+        "ps",
+        "ps\n\n",
+        "ps\nps\n",
+        " ps\n",
+        "ps \n",
+        "ps x\n",
+        "ps  x\n",
+        "PS\n",
+        "p\n",
+        "psx\n",
+        "stop\r\n",
+        "stop\t\n",
+        "stop now\n",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
     };
     struct control_request request = {.word_count = 7};
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
