@@ -85,6 +85,7 @@ struct app {
     bool is_plain; /* --plain: same binaries, no isolation */
     bool is_stopping;
     bool has_started; /* every service was ready once */
+    bool is_behind;   /* lines of the services wait for an output that does not take them */
     bool is_quiet;    /* no logs on stdout (--detach after the start) */
     int exit_code;
 };

@@ -10,11 +10,12 @@
 
 #include "hostd/app.h"
 #include "hostd/cmd.h"
+#include "hostd/since.h"
 #include "rpc/base/own.h"
 
 static int usage(const char *what)
 {
-    (void)fprintf(stderr, "hostd logs: %s\nusage: hostd logs [--app NAME] [-f] [--since SECONDS] [--json] [SERVICE]\n",
+    (void)fprintf(stderr, "hostd logs: %s\nusage: hostd logs [--app NAME] [-f] [--since TIME] [--json] [SERVICE]\n",
                   what);
     return 2;
 }
@@ -64,13 +65,12 @@ static int show(const char *app_name, const char *service, const struct logtail_
     int result = logtail_open(run_dir, (const char(*)[NAME_BYTES])names, (size_t)count, options, &tail, e);
     if (result < 0)
         return result;
-    logtail_print(tail);
+    (void)logtail_print(tail); /* waits for the output: nothing is left */
     while (is_following) {
-        struct pollfd changed = {.fd = logtail_fd(tail), .events = POLLIN};
-        if (poll(&changed, 1, 1000) > 0)
-            logtail_print(tail);
-        if (access(run_dir, F_OK) < 0)
-            is_following = false; /* stopped: nothing more will come */
+        struct pollfd changed[] = {{.fd = logtail_fd(tail), .events = POLLIN}, {.fd = STDOUT_FILENO}};
+        (void)poll(changed, ARRAY_COUNT(changed), 1000);
+        is_following = !logtail_is_over(tail) && !(changed[1].revents & (POLLERR | POLLHUP));
+        (void)logtail_print(tail);
     }
     logtail_free(tail);
     return 0;
@@ -86,12 +86,11 @@ int cmd_logs(int argc, char **argv)
         {NULL, 0, NULL, 0},
     };
     struct logtail_options options = {
-        .out = stdout, .with_time = true, .is_colored = isatty(STDOUT_FILENO) && !getenv("NO_COLOR")};
+        .out_fd = STDOUT_FILENO, .with_time = true, .is_colored = logtail_may_color(STDOUT_FILENO)};
     const char *app_name = NULL;
     bool is_following = false;
     optind = 1;
     for (int c; (c = getopt_long(argc, argv, "f", known, NULL)) != -1;) {
-        char *end;
         switch (c) {
         case 'a':
             app_name = optarg;
@@ -103,10 +102,11 @@ int cmd_logs(int argc, char **argv)
             options.is_json = true;
             break;
         case 's': {
-            unsigned long long seconds = strtoull(optarg, &end, 10);
-            if (*optarg < '0' || *optarg > '9' || *end)
-                return usage("--since takes seconds before now");
-            options.since_ms = ((uint64_t)time(NULL) - seconds) * 1000;
+            struct timespec now;
+            (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail; vDSO */
+            uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+            if (since_parse(optarg, now_ms, &options.since_ms) < 0)
+                return usage("--since takes " SINCE_FORMS);
             break;
         }
         default:

@@ -132,8 +132,9 @@ static bool is_name(const char *name)
 static int open_tail(struct app *app, struct err *e)
 {
     const struct logtail_options options = {
-        .out = stdout,
-        .is_colored = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"),
+        .out_fd = STDOUT_FILENO,
+        .never_blocks = true,
+        .is_colored = logtail_may_color(STDOUT_FILENO),
     };
     FREE_AUTO char(*names)[NAME_BYTES] = calloc(app->plan->service_count, NAME_BYTES);
     if (!names)
@@ -252,18 +253,20 @@ static void close_app(struct app *app)
 static void announce(const struct app *app)
 {
     const struct manifest *manifest = app->plan->manifest;
-    (void)printf("hostd: %s is ready: %zu services, %zu links", app->name, app->plan->service_count,
-                 app->plan->link_count);
-    for (uint32_t i = 0; i < manifest->ingress_count; i++) {
+    char text[256];
+    size_t room = sizeof text;
+    int used = snprintf(text, room, "%s is ready: %zu services, %zu links", app->name, app->plan->service_count,
+                        app->plan->link_count);
+    for (uint32_t i = 0; i < manifest->ingress_count && used > 0 && (size_t)used < room; i++) {
         const struct manifest_ingress *ingress = &manifest_ingresses(manifest)[i];
         uint32_t a = ingress->address;
-        (void)printf(", %s://%u.%u.%u.%u:%u/", ingress->name, a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255,
-                     ingress->port);
+        used += snprintf(text + used, room - (size_t)used, ", %s://%u.%u.%u.%u:%u/", ingress->name, a >> 24,
+                         a >> 16 & 255, a >> 8 & 255, a & 255, ingress->port);
     }
-    (void)putchar('\n');
+    logtail_say(app->tail, text, strlen(text)); /* of very many ingresses not all */
+    static const char plain[] = "PLAIN MODE: services are not isolated, and callers are not verified";
     if (app->is_plain)
-        (void)puts("hostd: PLAIN MODE: services are not isolated, and callers are not verified");
-    (void)fflush(stdout);
+        logtail_say(app->tail, plain, sizeof plain - 1);
 }
 
 /* ---- --detach ---- */
@@ -306,6 +309,7 @@ static void leave_terminal(struct app *app)
     FD_AUTO int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; null_fd >= 0 && fd < 3; fd++)
         (void)dup2(null_fd, fd);
+    logtail_silence(app->tail);
     (void)!chdir("/"); /* keeps no file system busy; failing changes nothing */
     app->is_quiet = true;
 }

@@ -187,10 +187,8 @@ void events_vtell(const struct app *app, const struct news *news, const char *fo
         return;
     (void)vsnprintf(text, sizeof text, format, args); /* a cut text is still a text */
     size_t bytes = logtail_escape(text, strlen(text), shown, sizeof shown);
-    if (!app->is_quiet) {
-        (void)printf("hostd: %.*s\n", (int)bytes, shown);
-        (void)fflush(stdout);
-    }
+    if (!app->is_quiet)
+        logtail_say(app->tail, shown, bytes);
     if (app->events)
         write_down(app, news, shown, bytes);
 }

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -16,10 +18,16 @@
 #define LINE_BYTES_MAX 8192u      /* stored lines are shorter (initsvc/logs.c) */
 #define SHOWN_BYTES_MAX 20000u    /* each byte as \xNN */
 #define READ_BYTES_MAX (4u << 20) /* per file and turn: more than a file holds */
+#define TURN_BYTES_MAX (8u << 20) /* of the lines of one turn, where the output may keep us waiting */
+#define WRITE_BYTES 4096u         /* what a pipe that says it is writable takes whole (pipe(7), PIPE_BUF) */
+#define PAGE_BYTES (64u << 10)    /* kept between turns */
+#define HEAD_BYTES 48             /* of a file: its first stamp and some of its first line */
 
 struct followed {
     int fd;
     off_t offset;
+    char head[HEAD_BYTES]; /* as it was when we read it: another one, and the file was emptied in between */
+    size_t head_bytes;
 };
 
 struct line {
@@ -39,7 +47,10 @@ struct logtail {
     char (*names)[NAME_BYTES];
     struct followed (*files)[2];
     struct line *lines; /* of this turn */
-    size_t line_count, line_room;
+    size_t line_count, line_room, turn_bytes;
+    int out_fd; /* ours; -1 = silenced */
+    char *page; /* what is to be written, and was written of it */
+    size_t page_bytes, page_done, page_room;
 };
 
 /* ---- pure ---- */
@@ -87,7 +98,8 @@ static size_t printable(const unsigned char *text, size_t bytes)
     }
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     bool is_bad = code < least[length] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff) ||
-                  (code >= 0x80 && code < 0xa0) ||      /* C1: some terminals obey them */
+                  (code >= 0x80 && code < 0xa0) || /* C1: some terminals obey them */
+                  code == 0x061c || code == 0x200e || code == 0x200f ||
                   (code >= 0x202a && code <= 0x202e) || /* these turn the direction of the line's rest */
                   (code >= 0x2066 && code <= 0x2069) || code == 0x2028 || code == 0x2029;
     return is_bad ? 0 : length;
@@ -116,6 +128,29 @@ size_t logtail_escape(const char *text, size_t bytes, char *shown, size_t room)
 
 /* ---- opening ---- */
 
+bool logtail_may_color(int fd)
+{
+    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+    return isatty(fd) && !(no_color && *no_color) && !(term && strcmp(term, "dumb") == 0);
+}
+
+/* A descriptor that never blocks.  Not by a flag on the caller's: that would be the flag of everybody who shares it,
+ * the shell too.  What cannot be opened again (a socket) is asked whether it takes something before each write. */
+static int open_out(const struct logtail_options *options)
+{
+    char path[40];
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", options->out_fd);
+    int flags = fcntl(options->out_fd, F_GETFL);
+    int fd = options->never_blocks && flags >= 0
+                 ? open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | (flags & O_APPEND))
+                 : -1;
+    if (fd < 0)
+        return fcntl(options->out_fd, F_DUPFD_CLOEXEC, 3);
+    /* A file that is not appended to has a position: the one that was reached, not its start. */
+    (void)lseek(fd, lseek(options->out_fd, 0, SEEK_CUR), SEEK_SET); /* fails where there is none */
+    return fd;
+}
+
 int logtail_open(const char *run_dir, const char (*names)[NAME_BYTES], size_t count,
                  const struct logtail_options *options, struct logtail **ret_tail, struct err *e)
 {
@@ -123,8 +158,8 @@ int logtail_open(const char *run_dir, const char (*names)[NAME_BYTES], size_t co
     struct logtail *tail = calloc(1, sizeof *tail);
     if (!tail)
         return err_set(e, -ENOMEM, "no memory for logs");
-    *tail =
-        (struct logtail){.options = *options, .inotify_fd = -1, .logs_fd = -1, .count = count, .width = 5 /* hostd */};
+    *tail = (struct logtail){
+        .options = *options, .inotify_fd = -1, .logs_fd = -1, .out_fd = -1, .count = count, .width = 5 /* hostd */};
     tail->names = calloc(count + 1, sizeof *tail->names);
     tail->files = calloc(count + 1, sizeof *tail->files);
     if (!tail->names || !tail->files) {
@@ -145,8 +180,20 @@ int logtail_open(const char *run_dir, const char (*names)[NAME_BYTES], size_t co
         logtail_free(tail);
         return code;
     }
+    tail->out_fd = open_out(options);
+    if (tail->out_fd < 0) {
+        int code = err_sys(e, -errno, "output of the logs");
+        logtail_free(tail);
+        return code;
+    }
     *ret_tail = tail;
     return 0;
+}
+
+bool logtail_is_over(const struct logtail *tail)
+{
+    struct stat status;
+    return fstat(tail->logs_fd, &status) < 0 || status.st_nlink == 0;
 }
 
 int logtail_fd(const struct logtail *tail)
@@ -175,7 +222,27 @@ static void keep_line(struct logtail *tail, size_t service, const char *stored, 
     if (!line.text)
         return;
     memcpy(line.text, text, line.bytes);
+    tail->turn_bytes += line.bytes + sizeof line;
     tail->lines[tail->line_count++] = line;
+}
+
+/* Was the file emptied, and perhaps filled again, since we read it? */
+static bool is_another(struct followed *file, off_t bytes)
+{
+    char head[HEAD_BYTES];
+    ssize_t got = pread(file->fd, head, sizeof head, 0);
+    size_t head_bytes = got > 0 ? (size_t)got : 0;
+    bool is_new =
+        bytes < file->offset || head_bytes < file->head_bytes || memcmp(head, file->head, file->head_bytes) != 0;
+    memcpy(file->head, head, head_bytes);
+    file->head_bytes = head_bytes;
+    return is_new;
+}
+
+/* No more lines in this turn: the output may not take those that there are. */
+static bool is_full(const struct logtail *tail)
+{
+    return tail->options.never_blocks && tail->turn_bytes >= TURN_BYTES_MAX;
 }
 
 static void read_new(struct logtail *tail, size_t service, int which)
@@ -188,18 +255,28 @@ static void read_new(struct logtail *tail, size_t service, int which)
         file->fd = openat(tail->logs_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (file->fd < 0 || fstat(file->fd, &status) < 0)
         return;
-    if (status.st_size < file->offset)
-        file->offset = 0; /* emptied for the next round */
-    for (size_t total = 0; total < READ_BYTES_MAX;) {
-        ssize_t got = pread(file->fd, buffer, sizeof buffer, file->offset);
-        size_t used = 0;
-        for (char *newline; got > 0 && (newline = memchr(buffer + used, '\n', (size_t)got - used));) {
+    if (status.st_size == file->offset)
+        return; /* nothing new: an emptied one that was filled to the same byte is seen with its next line */
+    if (is_another(file, status.st_size))
+        file->offset = 0;
+    for (size_t total = 0; total < READ_BYTES_MAX && !is_full(tail);) {
+        /* From the end of the line before: a place that is no start of a line any more would let a service's text be
+         * taken for a stamp. */
+        off_t from = file->offset > 0 ? file->offset - 1 : 0;
+        ssize_t got = pread(file->fd, buffer, sizeof buffer, from);
+        size_t used = (size_t)(file->offset - from);
+        if (got <= 0 || (used > 0 && buffer[0] != '\n')) {
+            file->offset = 0; /* emptied just now: its event is under way */
+            return;
+        }
+        size_t begin = used;
+        for (char *newline; (newline = memchr(buffer + used, '\n', (size_t)got - used));) {
             keep_line(tail, service, buffer + used, (size_t)(newline - (buffer + used)));
             used = (size_t)(newline - buffer) + 1;
         }
-        if (used == 0)
+        if (used == begin)
             return; /* the end, or an unfinished line: the rest comes with its own event */
-        file->offset += (off_t)used;
+        file->offset += (off_t)(used - begin);
         total += used;
     }
 }
@@ -224,39 +301,88 @@ static void format_time(uint64_t at_ms, char text[40])
     (void)snprintf(text, 40, "%s.%03uZ", date, (unsigned)(at_ms % 1000));
 }
 
-static void print_line(const struct logtail *tail, const struct line *line)
+/* What there is no memory for is not shown; it stays in its file. */
+static void put(struct logtail *tail, const char *text, size_t bytes)
+{
+    if (tail->page_bytes + bytes > tail->page_room) {
+        size_t room = 2 * tail->page_room + bytes + PAGE_BYTES;
+        char *larger = realloc(tail->page, room);
+        if (!larger)
+            return;
+        tail->page = larger;
+        tail->page_room = room;
+    }
+    memcpy(tail->page + tail->page_bytes, text, bytes);
+    tail->page_bytes += bytes;
+}
+
+static void put_json(struct logtail *tail, const struct line *line, const char *time, const char *shown, size_t bytes)
+{
+    json_t *object = json_pack("{s:s, s:s, s:b, s:s%}", "time", time, "service", tail->names[line->service], "own",
+                               line->is_own, "text", shown, bytes);
+    FREE_AUTO char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    if (!text)
+        return;
+    put(tail, text, strlen(text));
+    put(tail, "\n", 1);
+}
+
+static void put_line(struct logtail *tail, const struct line *line)
 {
     const struct logtail_options *options = &tail->options;
-    char shown[SHOWN_BYTES_MAX], time[40];
-    size_t bytes = logtail_escape(line->text, line->bytes, shown, sizeof shown);
+    char shown[SHOWN_BYTES_MAX + 1], time[40], prefix[NAME_BYTES + 100];
+    size_t bytes = logtail_escape(line->text, line->bytes, shown, SHOWN_BYTES_MAX);
     format_time(line->at_ms, time);
     if (options->is_json) {
-        json_t *object = json_pack("{s:s, s:s, s:b, s:s%}", "time", time, "service", tail->names[line->service], "own",
-                                   line->is_own, "text", shown, bytes);
-        if (object && json_dumpf(object, options->out, JSON_COMPACT) == 0)
-            (void)fputc('\n', options->out);
-        json_decref(object);
+        put_json(tail, line, time, shown, bytes);
         return;
     }
     static const char *const colors[] = {"36", "32", "33", "35", "34", "96", "92", "95"};
     const char *color = colors[line->service % ARRAY_COUNT(colors)];
-    if (options->with_time)
-        (void)fprintf(options->out, "%s ", time);
-    if (options->is_colored)
-        (void)fprintf(options->out, "\033[%sm%-*s\033[0m | ", color, tail->width, tail->names[line->service]);
-    else
-        (void)fprintf(options->out, "%-*s | ", tail->width, tail->names[line->service]);
-    if (line->is_own)
-        (void)fputs("initsvc: ", options->out);
-    (void)fwrite(shown, 1, bytes, options->out);
-    (void)fputc('\n', options->out);
+    int used = snprintf(
+        prefix, sizeof prefix, "%s%s%s%s%s%-*s%s | %s", options->with_time ? time : "", options->with_time ? " " : "",
+        options->is_colored ? "\033[" : "", options->is_colored ? color : "", options->is_colored ? "m" : "",
+        tail->width, tail->names[line->service], options->is_colored ? "\033[0m" : "", line->is_own ? "initsvc: " : "");
+    put(tail, prefix, (size_t)used); /* a time, a name and constants: they fit */
+    shown[bytes++] = '\n';
+    put(tail, shown, bytes);
 }
 
-void logtail_print(struct logtail *tail)
+/* Writes of the page what the output takes.  true: not all of it. */
+static bool write_page(struct logtail *tail)
+{
+    while (tail->page_done < tail->page_bytes) {
+        struct pollfd out = {.fd = tail->out_fd, .events = POLLOUT};
+        size_t left = tail->page_bytes - tail->page_done;
+        if (tail->options.never_blocks && poll(&out, 1, 0) != 1)
+            return true;
+        ssize_t written = write(tail->out_fd, tail->page + tail->page_done, left < WRITE_BYTES ? left : WRITE_BYTES);
+        if (written < 0 && errno == EAGAIN && tail->options.never_blocks)
+            return true;
+        if (written < 0 && errno != EINTR && errno != EAGAIN)
+            break; /* nobody is there any more: what was for them is dropped */
+        tail->page_done += written > 0 ? (size_t)written : 0;
+    }
+    tail->page_bytes = tail->page_done = 0;
+    if (tail->page_room > 2 * PAGE_BYTES) { /* of a flood */
+        free(tail->page);
+        tail->page = NULL;
+        tail->page_room = 0;
+    }
+    return false;
+}
+
+bool logtail_print(struct logtail *tail)
 {
     char events[16384] __attribute__((aligned(__alignof__(struct inotify_event))));
     while (read(tail->inotify_fd, events, sizeof events) > 0)
         ; /* which file it was does not matter: looking at all of them costs one fstat each */
+    if (tail->out_fd < 0)
+        return false;
+    if (tail->page_done < tail->page_bytes && write_page(tail))
+        return true; /* new lines wait in their files */
+    tail->turn_bytes = 0;
     for (size_t i = 0; i < tail->count; i++) {
         read_new(tail, i, 0);
         read_new(tail, i, 1);
@@ -264,11 +390,31 @@ void logtail_print(struct logtail *tail)
     if (tail->line_count > 1)
         qsort(tail->lines, tail->line_count, sizeof *tail->lines, by_time);
     for (size_t i = 0; i < tail->line_count; i++) {
-        print_line(tail, &tail->lines[i]);
+        put_line(tail, &tail->lines[i]);
         free(tail->lines[i].text);
     }
     tail->line_count = 0;
-    (void)fflush(tail->options.out);
+    return write_page(tail) || is_full(tail);
+}
+
+void logtail_say(struct logtail *tail, const char *text, size_t bytes)
+{
+    if (!tail) {
+        (void)printf("hostd: %.*s\n", (int)bytes, text);
+        (void)fflush(stdout);
+        return;
+    }
+    if (tail->out_fd < 0 || tail->page_bytes - tail->page_done > TURN_BYTES_MAX)
+        return;
+    put(tail, "hostd: ", 7);
+    put(tail, text, bytes);
+    put(tail, "\n", 1);
+    (void)write_page(tail);
+}
+
+void logtail_silence(struct logtail *tail)
+{
+    fd_close(&tail->out_fd);
 }
 
 void logtail_free(struct logtail *tail)
@@ -281,6 +427,8 @@ void logtail_free(struct logtail *tail)
     }
     fd_close(&tail->inotify_fd);
     fd_close(&tail->logs_fd);
+    fd_close(&tail->out_fd);
+    free(tail->page);
     free(tail->names);
     free(tail->files);
     free(tail->lines);

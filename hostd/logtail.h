@@ -6,6 +6,10 @@
  * shown as "SERVICE | TEXT"; control characters in TEXT are shown as \xNN, so no line can look like another service's,
  * or move the cursor.
  *
+ * Whoever reads the output decides nothing: with never_blocks, what it does not take waits here, at most TURN_BYTES_MAX
+ * of it, and the rest in the files (which keep the last of it); hostd's own words go the same way, so that they cannot
+ * stand in the middle of a service's line.
+ *
  * Used by `hostd start` (from now on) and by `hostd logs` (what is there, then from now on).
  */
 #ifndef HOSTD_LOGTAIL_H
@@ -14,14 +18,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "rpc/base/contract.h"
 #include "rpc/base/err.h"
 
 struct logtail_options {
-    FILE *out;
-    bool is_json; /* one object per line: time, service, text */
+    int out_fd;        /* the caller's; a descriptor of our own is made of it */
+    bool never_blocks; /* else every line is waited for */
+    bool is_json;      /* one object per line: time, service, text */
     bool is_colored;
     bool with_time;
     uint64_t since_ms; /* lines before that moment (Unix time) are left out */
@@ -34,9 +38,18 @@ int logtail_open(const char *run_dir, const char (*names)[NAME_BYTES], size_t co
                  const struct logtail_options *options, struct logtail **ret_tail, struct err *e);
 /* Readable: something was written.  Then call logtail_print(). */
 int logtail_fd(const struct logtail *tail);
-/* Prints what is new, in the order of its times. */
-void logtail_print(struct logtail *tail);
+/* Prints what is new, in the order of its times.  true: there is more than the output takes; call again soon. */
+bool logtail_print(struct logtail *tail);
+/* A line of hostd's own, "hostd: TEXT".  Dropped where nobody takes what waits already; tail NULL: to stdout. */
+void logtail_say(struct logtail *tail, const char *text, size_t bytes);
+/* Nothing is printed any more. */
+void logtail_silence(struct logtail *tail);
+/* The application has been stopped: its files are gone, nothing new will come. */
+bool logtail_is_over(const struct logtail *tail);
 void logtail_free(struct logtail *tail);
+
+/* May this output have colours?  A terminal that has them, and a user who did not say otherwise (NO_COLOR). */
+bool logtail_may_color(int fd);
 
 /* Pure: text of one stored line as it is shown, without prefix; cut at room.  Returns the bytes written. */
 size_t logtail_escape(const char *text, size_t bytes, char *shown, size_t room);

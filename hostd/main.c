@@ -22,7 +22,7 @@ static const struct command commands[] = {
     {"check", "FILE", "say whether a service list is right, without touching anything", cmd_check},
     {"plan", "FILE [--json|--dot]", "show everything that a start would make", cmd_plan},
     {"ps", "[--app NAME] [--json] [--links]", "show what runs", cmd_ps},
-    {"events", "[--app NAME] [-f|--follow] [--since SECONDS] [--json]",
+    {"events", "[--app NAME] [-f|--follow] [--since TIME] [--json]",
      "show what was denied, what failed, what was restarted", cmd_events},
     {"explain", "[FILE|--app NAME] [--json] FROM TO[.INTERFACE.METHOD]",
      "say who may call whom, and which line says so", cmd_explain},

@@ -17,10 +17,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "hostd/hints.h"
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
+
+#define LAST_LINES_TRIES 50 /* 10 ms each: for an output that is slow to take what was said last */
 
 /* ---- telling ---- */
 
@@ -144,7 +147,8 @@ static int first_failure(const struct app *app)
 static int fail_start(struct app *app, uint32_t index, enum init_stage stage, const struct err *cause, struct err *e)
 {
     supervise_kill_all(app);
-    logtail_print(app->tail); /* what the service said before it ended is the best explanation there is */
+    app->is_behind |=
+        logtail_print(app->tail); /* what the service said before it ended is the best explanation there is */
     return err_set(e, cause->code ? cause->code : -EIO, "service '%s', stage %s: %s", SERVICE_NAME(app, index),
                    init_stage_name(stage), cause->text);
 }
@@ -225,7 +229,8 @@ int supervise_run(struct app *app)
 {
     while (!(app->is_stopping && all_in(app, INSTANCE_DOWN)))
         turn(app);
-    logtail_print(app->tail);
+    for (int tries = 0; logtail_print(app->tail) && tries < LAST_LINES_TRIES; tries++)
+        (void)usleep(10000); /* nothing else is left to do */
     return app->exit_code;
 }
 

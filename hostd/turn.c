@@ -12,6 +12,7 @@
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 
+#define BEHIND_MS 50u       /* between two looks at an output that took no more */
 #define READY_MS_MAX 10000u /* from the spawn to READY */
 
 enum watch { WATCH_STAGE = 1, WATCH_PIDFD, WATCH_SIGNAL, WATCH_CONTROL, WATCH_LOG };
@@ -122,6 +123,8 @@ static int next_timeout_ms(const struct app *app)
         if (at && at < next)
             next = at;
     }
+    if (app->is_behind && next > now + BEHIND_MS)
+        next = now + BEHIND_MS;
     if (next == UINT64_MAX)
         return -1;
     return next <= now ? 0 : (int)(next - now);
@@ -150,10 +153,12 @@ void turn(struct app *app)
             control_accept(app);
             break;
         case WATCH_LOG:
-            logtail_print(app->tail);
+            app->is_behind = true;
             break;
         }
     }
+    if (app->is_behind)
+        app->is_behind = logtail_print(app->tail);
     uint64_t now = clock_ms();
     for (uint32_t i = 0; i < app->plan->service_count; i++) {
         uint64_t at = deadline_of(&app->instances[i]);

@@ -10,6 +10,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,12 +23,20 @@ void logs_open(struct logs *logs, int fd_a, int fd_b, uint64_t bytes_max)
 {
     *logs = (struct logs){
         .fd = {fd_a, fd_b}, .bytes_max = bytes_max, .lines_left = LOG_LINES_BURST, .refilled_ms = clock_ms()};
+    struct timespec written[2] = {0};
     for (int i = 0; i < 2; i++) {
-        off_t end = lseek(logs->fd[i], 0, SEEK_END);
-        logs->bytes[i] = end > 0 ? (uint64_t)end : 0;
+        struct stat status;
+        if (fstat(logs->fd[i], &status) == 0) {
+            logs->bytes[i] = (uint64_t)status.st_size;
+            written[i] = status.st_mtim;
+        }
     }
-    /* The fuller one of the last run is the older one, unless there is room in it. */
-    logs->current = logs->bytes[0] >= bytes_max && logs->bytes[1] < bytes_max ? 1 : 0;
+    /* The one that the last run wrote to last goes on: the other one is emptied when it is full.  Written in the same
+     * tick of the clock: one of them was emptied in it, the shorter one. */
+    bool is_later = written[1].tv_sec != written[0].tv_sec     ? written[1].tv_sec > written[0].tv_sec
+                    : written[1].tv_nsec != written[0].tv_nsec ? written[1].tv_nsec > written[0].tv_nsec
+                                                               : logs->bytes[1] < logs->bytes[0];
+    logs->current = logs->bytes[1] > 0 && is_later;
 }
 
 static void append(struct logs *logs, char mark, const char *text, size_t text_bytes)

@@ -14,6 +14,14 @@ exec = "$TOOLS/chatter"
 exec = "$TOOLS/chatter"
 [service.flood.config]
 flood = 200000
+[service.tick]
+exec = "$TOOLS/chatter"
+[service.tick.config]
+tick = 5
+[service.spew]
+exec = "$TOOLS/chatter"
+[service.spew.config]
+spew = 1024
 EOF
     app_start "$BATS_FILE_TMPDIR/app.toml"
 }
@@ -79,6 +87,51 @@ logged() { "$HOSTD" logs --app "$APP" odd | sed -E 's/^[^ ]+ //'; }
     assert_equal "$(jq -r '.services[] | select(.name == "flood") | .state' <<<"$output")" ready
 }
 
+@test "a gigabyte as fast as it is taken: memory and disk stay bounded, the service is neither stopped nor ended" {
+    written_mib() { awk '/^wchar/ {print int($2 / 1048576)}' "/proc/$(service_pid spew)/io"; }
+    all_written() { [ "$(written_mib)" -ge 1024 ]; }
+    wait_until 60 all_written
+    for file in "/run/hostd/$APP/logs/spew".*; do [ "$(stat -c %s "$file")" -le 1048576 ]; done
+    hwm_kib() { awk '/^VmHWM/ {print $2}' "/proc/$1/status"; }
+    echo "# PID 1 at most $(hwm_kib "$(init_pid spew)") KiB, hostd $(hwm_kib "$HOSTD_PID") KiB" >&3
+    [ "$(hwm_kib "$(init_pid spew)")" -le 4096 ]
+    [ "$(hwm_kib "$HOSTD_PID")" -le 65536 ]
+    assert_equal "$(service spew '.state + " " + (.generation | tostring)')" "ready 1"
+    [ "$("$HOSTD" logs --app "$APP" spew | grep -c '| initsvc: [0-9]* lines dropped')" -ge 1 ]
+}
+
+@test "--since takes what the logs show, and how long ago" {
+    at=$("$HOSTD" logs --app "$APP" odd | sed -n '3s/ .*//p')
+    run "$HOSTD" logs --app "$APP" --since "$at" odd
+    assert_success
+    assert_line --partial '!five'  # the later ones
+    assert_line --index 0 --regexp "^$at "
+    for moment in 1d 600m 36000s 2000-01-01 2000-01-01T00:00:00+02:00; do
+        run "$HOSTD" logs --app "$APP" --since "$moment" odd
+        assert_success
+        [ "${#lines[@]}" -eq 5 ]
+    done
+    run "$HOSTD" logs --app "$APP" --since 2100-01-01T00:00:00Z odd
+    assert_success
+    assert_output ""
+    for moment in yesterday 1w -1 2000-02-30 2000-01-01T00:00:00; do
+        run "$HOSTD" logs --app "$APP" --since "$moment" odd
+        assert_failure 2
+        assert_output --partial '--since takes seconds'
+    done
+}
+
+@test "names are coloured on a terminal only, and not where NO_COLOR is set" {
+    on_terminal() { TERM=xterm script -qec "$HOSTD logs --app $APP odd" /dev/null </dev/null; }
+    run on_terminal
+    assert_line --index 0 --partial $'\e[36modd'
+    NO_COLOR=1 run on_terminal
+    assert_line --index 0 --partial 'odd   | one line'
+    refute_output --partial $'\e'
+    run "$HOSTD" logs --app "$APP" odd
+    refute_output --partial $'\e'
+}
+
 @test "a service that is not there is one line and failure; wrong usage is 2" {
     run "$HOSTD" logs --app "$APP" nobody
     assert_failure 1
@@ -87,12 +140,85 @@ logged() { "$HOSTD" logs --app "$APP" odd | sed -E 's/^[^ ]+ //'; }
     assert_failure 2
 }
 
-@test "-f goes on until the application is stopped" {
-    "$HOSTD" logs --app "$APP" -f odd >"$BATS_TEST_TMPDIR/followed" 3>&- &
+# Numbers of the lines "tick N" in a file: each is the one before and one more, or 0 after a start.  Prints the starts.
+consecutive() {
+    sed -nE 's/^[^ ]+ tick  \| tick ([0-9]+) \.*$/\1/p' "$1" | awk '
+        NR == 1 {starts = $1 == 0}
+        NR > 1 && $1 == 0 {starts++}
+        NR > 1 && $1 != 0 && $1 != last + 1 {print "after " last " came " $1; bad = 1; exit}
+        {last = $1}
+        END {if (bad || NR < 2) exit 1; print starts}'
+}
+
+@test "-f goes on over full files, restarts and the death of hostd, until the application is stopped; no line is lost" {
+    "$HOSTD" logs --app "$APP" -f tick >"$BATS_TEST_TMPDIR/followed" 3>&- &
     follower=$!
-    kill -KILL "$(service_pid odd)"
-    again() { [ "$(grep -c 'one line' "$BATS_TEST_TMPDIR/followed")" = 2 ]; }
-    wait_until 10 again
+    seen() { wc -l <"$BATS_TEST_TMPDIR/followed"; }
+    more() { [ "$(seen)" -ge "$1" ]; }
+    # Two files' worth of lines more: both were emptied meanwhile.
+    wait_until 5 more 1
+    wait_until 60 more $(($(seen) + 1100))
+    consecutive "$BATS_TEST_TMPDIR/followed"
+
+    kill -KILL "$(service_pid tick)"
+    again() { [ "$(grep -c 'tick 0 ' "$BATS_TEST_TMPDIR/followed")" -ge 1 ] && more $(($(grep -n 'tick 0 ' "$BATS_TEST_TMPDIR/followed" | tail -n 1 | cut -d: -f1) + 50)); }
+    wait_until 20 again
+    consecutive "$BATS_TEST_TMPDIR/followed"
+
+    kill -KILL "$HOSTD_PID"
+    wait_until 5 gone "$HOSTD_PID"
+    wait_until 30 more $(($(seen) + 600))
+    consecutive "$BATS_TEST_TMPDIR/followed"
+    run "$HOSTD" logs --app "$APP" odd # no hostd is needed to read
+    assert_line --partial '| one line'
+
+    app_start "$BATS_FILE_TMPDIR/app.toml"
+    wait_until 30 more $(($(seen) + 50))
+    consecutive "$BATS_TEST_TMPDIR/followed"
     app_stop
     wait_until 5 gone "$follower"
+    wait "$follower"
+}
+
+@test "-f ends when nobody reads it any more, though nothing is printed" {
+    cat >"$BATS_TEST_TMPDIR/quiet.toml" <<EOF
+[app]
+name = "quiet"
+[service.odd]
+exec = "$TOOLS/chatter"
+EOF
+    app_start "$BATS_TEST_TMPDIR/quiet.toml"
+    run timeout 20 bash -c '"$HOSTD" logs --app "$APP" -f odd | head -n 1; exit "${PIPESTATUS[0]}"'
+    assert_line --partial '| one line'
+    [ "$status" -ne 124 ]
+    app_stop
+}
+
+@test "an output that nobody reads stops neither hostd nor a service, and what was printed comes when somebody does" {
+    mkfifo "$BATS_TEST_TMPDIR/full"
+    sleep 1000 <"$BATS_TEST_TMPDIR/full" 3>&- &
+    sleeper=$!
+    cat >"$BATS_TEST_TMPDIR/full.toml" <<EOF
+[app]
+name = "full"
+[service.tick]
+exec = "$TOOLS/chatter"
+[service.tick.config]
+tick = 2
+EOF
+    LOG=$BATS_TEST_TMPDIR/full app_start "$BATS_TEST_TMPDIR/full.toml"
+    # Ten times what the pipe holds was printed since; and it is still supervised.
+    printed() { [ "$(cat "/run/hostd/$APP/logs/tick".* | wc -c)" -ge 655360 ]; }
+    wait_until 30 printed
+    kill -KILL "$(service_pid tick)"
+    again() { [ "$(service tick '.state + " " + (.generation | tostring)')" = "ready 2" ]; }
+    wait_until 10 again
+    # Now somebody reads: whole lines, each with its prefix, from the first on.
+    timeout 5 cat "$BATS_TEST_TMPDIR/full" >"$BATS_TEST_TMPDIR/read" || true
+    run grep -avE '^(hostd: |tick +\| (tick [0-9]+ \.+|one line|bank |three |four |1700))' "$BATS_TEST_TMPDIR/read"
+    [ "${#lines[@]}" -le 1 ] # the last may be cut by the reader's end
+    grep -q "^hostd: service 'tick'" "$BATS_TEST_TMPDIR/read"
+    grep -q '^tick  | tick 300 ' "$BATS_TEST_TMPDIR/read"
+    kill "$sleeper"
+    app_stop
 }

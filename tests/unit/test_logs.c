@@ -141,6 +141,30 @@ static void a_flood_is_capped_and_said(void **state)
     close_two(&logs);
 }
 
+/* Of a service that is started again: its newest lines stay, whichever file they are in. */
+static void the_next_run_goes_on_in_the_newer_file(void **state)
+{
+    static char text[8192];
+    for (int round = 0; round < 2; round++) {
+        struct logs logs, again;
+        open_two(&logs, 1000);
+        for (int i = 0; i < (round == 0 ? 40 : 60); i++) /* fills the first, and in the second round both */
+            logs_write(&logs, "a line of thirty bytes or more\n", 31);
+        uint32_t newer = logs.current;
+        assert_int_equal(newer, round == 0 ? 1 : 0);
+        (void)usleep(10000); /* the clock of the files is a coarse one */
+        logs_write(&logs, "last\n", 5);
+        logs_open(&again, logs.fd[0], logs.fd[1], 1000);
+        assert_int_equal(again.current, newer);
+        assert_int_equal(again.bytes[newer], logs.bytes[newer]);
+        logs_write(&again, "next\n", 5);
+        (void)content(logs.fd[newer], text, sizeof text);
+        assert_non_null(strstr(text, " last\n"));
+        assert_non_null(strstr(text, " next\n"));
+        close_two(&logs);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +172,7 @@ int main(void)
         cmocka_unit_test(a_long_line_is_cut_not_grown),
         cmocka_unit_test(files_stay_bounded_and_keep_the_last_lines),
         cmocka_unit_test(a_flood_is_capped_and_said),
+        cmocka_unit_test(the_next_run_goes_on_in_the_newer_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

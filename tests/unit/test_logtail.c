@@ -7,9 +7,12 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,9 +20,9 @@
 
 static char run_dir[64];
 static const char names[2][NAME_BYTES] = {"bank", "a"};
-static char *shown;
-static size_t shown_bytes;
-static FILE *out;
+static char shown[1 << 20];
+static off_t shown_bytes;
+static int out_fd = -1;
 static struct logtail *tail;
 
 static void put(const char *file, const char *text, int flags)
@@ -35,17 +38,21 @@ static void put(const char *file, const char *text, int flags)
 static void begin(struct logtail_options options)
 {
     struct err e;
-    options.out = out = open_memstream(&shown, &shown_bytes);
-    assert_non_null(out);
+    out_fd = memfd_create("shown", MFD_CLOEXEC);
+    assert_true(out_fd >= 0);
+    options.out_fd = out_fd;
     assert_int_equal(logtail_open(run_dir, names, 2, &options, &tail, &e), 0);
 }
 
 /* What is new, as text. */
 static const char *next(void)
 {
-    size_t before = shown_bytes;
-    logtail_print(tail);
-    return shown + before;
+    assert_false(logtail_print(tail));
+    ssize_t got = pread(out_fd, shown, sizeof shown - 1, shown_bytes);
+    assert_true(got >= 0);
+    shown[got] = '\0';
+    shown_bytes += got;
+    return shown;
 }
 
 static int setup(void **state)
@@ -67,9 +74,9 @@ static int teardown(void **state)
 {
     logtail_free(tail);
     tail = NULL;
-    assert_int_equal(fclose(out), 0);
-    free(shown);
-    shown = NULL;
+    if (out_fd >= 0)
+        assert_int_equal(close(out_fd), 0);
+    out_fd = -1;
     shown_bytes = 0;
     return nftw(run_dir, remove_one, 4, FTW_DEPTH | FTW_PHYS);
 }
@@ -114,6 +121,108 @@ static void an_emptied_file_is_read_from_its_start(void **state)
     assert_string_equal(next(), "bank  | three\n");
 }
 
+/* The file was emptied and is longer again than it was: what was read before stands there no more, and in the middle of
+ * a line stands what looks like a word of PID 1's. */
+static void a_place_in_the_middle_of_a_line_is_no_start_of_one(void **state)
+{
+    put("bank.0", "1.001 aaaa\n", 0);
+    begin((struct logtail_options){0});
+    assert_string_equal(next(), "bank  | aaaa\n");
+    put("bank.0", "1.002 aaaaa1.003!forged\n1.004 more\n", O_TRUNC);
+    assert_string_equal(next(), "bank  | aaaaa1.003!forged\nbank  | more\n");
+    put("bank.0", "1.005 bbbbbbbbbbbbbbbbbbbbbbbbbbbb\n1.006 cc\n", O_TRUNC); /* a line begins at the old end */
+    assert_string_equal(next(), "bank  | bbbbbbbbbbbbbbbbbbbbbbbbbbbb\nbank  | cc\n");
+}
+
+/* A pipe that nobody reads: the caller goes on, every line comes when somebody reads, hostd's own words between them.
+ */
+static void an_output_that_takes_nothing_is_not_waited_for(void **state)
+{
+    int ends[2];
+    struct err e;
+    char line[200];
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    const struct logtail_options options = {.out_fd = ends[1], .never_blocks = true};
+    assert_int_equal(logtail_open(run_dir, names, 2, &options, &tail, &e), 0);
+    assert_int_equal(fcntl(ends[1], F_GETFL) & O_NONBLOCK, 0); /* the caller's is what it was */
+    memset(line, 'x', sizeof line);
+    for (int i = 0; i < 2000; i++) {
+        (void)snprintf(line, sizeof line, "1.%03d line %d of 2000 ................................................\n",
+                       i / 2, i);
+        put("bank.0", line, 0);
+    }
+    assert_true(logtail_print(tail));
+    logtail_say(tail, "own word", 8);
+    put("bank.0", "3.000 the end\n", 0);
+    assert_true(logtail_print(tail));
+
+    size_t used = 0;
+    ssize_t got;
+    assert_int_equal(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+    for (bool is_behind = true; is_behind;) {
+        is_behind = logtail_print(tail);
+        while ((got = read(ends[0], shown + used, sizeof shown - 1 - used)) > 0)
+            used += (size_t)got;
+    }
+    shown[used] = '\0';
+    const char *at = shown;
+    for (int i = 0; i < 2000; i++) {
+        int bytes = snprintf(line, sizeof line,
+                             "bank  | line %d of 2000 ................................................\n", i);
+        assert_int_equal(strncmp(at, line, (size_t)bytes), 0);
+        at += bytes;
+    }
+    assert_string_equal(at, "hostd: own word\nbank  | the end\n");
+    (void)close(ends[0]);
+    put("bank.0", "4.000 to nobody\n", 0);
+    (void)signal(SIGPIPE, SIG_IGN);
+    assert_false(logtail_print(tail)); /* dropped: nobody will ever read it */
+    (void)close(ends[1]);
+}
+
+static void a_silenced_one_prints_nothing_more(void **state)
+{
+    put("bank.0", "1.001 one\n", 0);
+    begin((struct logtail_options){.never_blocks = true});
+    assert_string_equal(next(), "bank  | one\n");
+    logtail_silence(tail);
+    put("bank.0", "1.002 two\n", 0);
+    logtail_say(tail, "x", 1);
+    assert_string_equal(next(), "");
+}
+
+static void it_is_over_when_the_directory_is_removed(void **state)
+{
+    char path[128];
+    begin((struct logtail_options){0});
+    assert_false(logtail_is_over(tail));
+    (void)snprintf(path, sizeof path, "%s/logs", run_dir);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0); /* of the next start */
+    assert_true(logtail_is_over(tail));
+}
+
+static void only_terminals_that_may_have_colours(void **state)
+{
+    int terminal_fd = posix_openpt(O_RDWR | O_NOCTTY), pipe_ends[2];
+    assert_true(terminal_fd >= 0);
+    assert_int_equal(pipe(pipe_ends), 0);
+    assert_int_equal(setenv("TERM", "xterm", 1), 0);
+    assert_int_equal(unsetenv("NO_COLOR"), 0);
+    assert_true(logtail_may_color(terminal_fd));
+    assert_false(logtail_may_color(pipe_ends[1]));
+    assert_int_equal(setenv("NO_COLOR", "", 1), 0);
+    assert_true(logtail_may_color(terminal_fd)); /* no-color.org: when it is not empty */
+    assert_int_equal(setenv("NO_COLOR", "1", 1), 0);
+    assert_false(logtail_may_color(terminal_fd));
+    assert_int_equal(unsetenv("NO_COLOR"), 0);
+    assert_int_equal(setenv("TERM", "dumb", 1), 0);
+    assert_false(logtail_may_color(terminal_fd));
+    (void)close(terminal_fd);
+    (void)close(pipe_ends[0]);
+    (void)close(pipe_ends[1]);
+}
+
 static void what_is_no_stored_line_is_not_shown(void **state)
 {
     put("bank.0", "no stamp\n1.00 short\n1.001?mark\n12345678901234.000 far\n\n1.002 good\n", 0);
@@ -123,7 +232,7 @@ static void what_is_no_stored_line_is_not_shown(void **state)
 
 static void no_directory_is_an_error_that_names_it(void **state)
 {
-    const struct logtail_options options = {.out = stdout};
+    const struct logtail_options options = {.out_fd = STDOUT_FILENO};
     struct err e;
     assert_true(logtail_open("/nowhere", names, 2, &options, &tail, &e) < 0);
     assert_non_null(strstr(e.text, "/nowhere/logs"));
@@ -139,6 +248,11 @@ int main(void)
         WITH_FILES(times_colours_and_since_are_as_asked),
         WITH_FILES(json_is_one_object_a_line),
         WITH_FILES(an_emptied_file_is_read_from_its_start),
+        WITH_FILES(a_place_in_the_middle_of_a_line_is_no_start_of_one),
+        WITH_FILES(an_output_that_takes_nothing_is_not_waited_for),
+        WITH_FILES(a_silenced_one_prints_nothing_more),
+        WITH_FILES(it_is_over_when_the_directory_is_removed),
+        cmocka_unit_test(only_terminals_that_may_have_colours),
         WITH_FILES(what_is_no_stored_line_is_not_shown),
         WITH_FILES(no_directory_is_an_error_that_names_it),
     };
