@@ -19,6 +19,10 @@ static const char list[] =
     "config = { a = 1, b = [true, \"x\"] }\n[service.front]\nexec = \"front\"\n"
     "ingress = [{ name = \"h\", listen = \"127.0.0.1:80\" }]\n"
     "files = [{ from = \"media\", to = \"/media\" }]\n"
+    "[service.tool]\nkind = \"process\"\nexec = \"/usr/bin/tool\"\nargs = [\"-v\"]\nenv = { A = \"b\" }\n"
+    "paths = [\"/usr/lib/tool\"]\nready = \"notify\"\nproc = true\n"
+    "[service.job]\nkind = \"process\"\nexec = \"/usr/bin/static\"\n"
+    "[[link]]\nfrom = \"job\"\nto = \"tool\"\nport = 80\n"
     "[[link]]\nfrom = \"front\"\nto = \"bank\"\nallow = [\"Bank.Log\", \"Bank.Open\"]\n";
 
 static void use(const struct manifest *manifest)

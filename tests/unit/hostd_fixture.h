@@ -2,7 +2,8 @@
  * hostd_fixture.h - what tests and fuzzers of the service list share: binaries made in memory, and a parser over them.
  *
  * fixture_elf() writes an ELF file with one segment of notes; fixture_io answers for the folder FIXTURE_BIN with the
- * programs of fixture_programs[], and for a few paths below FIXTURE_DIR.
+ * programs of fixture_programs[], for a few paths below FIXTURE_DIR, and for the files of fixture_host[], among them
+ * a program with its libraries.
  */
 #ifndef TESTS_UNIT_HOSTD_FIXTURE_H
 #define TESTS_UNIT_HOSTD_FIXTURE_H
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #include "hostd/manifest.h"
+#include "tests/unit/elf_fixture.h"
 
 #define FIXTURE_DIR "/srv/app"
 #define FIXTURE_BIN "/opt/bin"
@@ -76,10 +78,83 @@ static const struct {
     {"shared", NULL, true},
 };
 
+/* Files of the host, for process services.  A directory holds those whose path begins with its own. */
+static const struct {
+    const char *path;
+    bool is_executable, is_directory, is_script;
+    struct elf_fixture elf;
+} fixture_host[] = {
+    {"/usr/bin/tool", .is_executable = true,
+     .elf = {.needed = {"libtool.so", "libc.so.6"}, .interpreter = "/lib64/ld.so", .runpath = "$ORIGIN/../lib"}},
+    {"/usr/bin/static", .is_executable = true},
+    {"/usr/bin/script", .is_executable = true, .is_script = true},
+    {"/usr/bin/torn", .is_executable = true, .elf = {.needed = {"libgone.so"}}},
+    {"/usr/lib/libtool.so", .elf = {.needed = {"libc.so.6"}}},
+    {"/usr/lib/libc.so.6", .elf = {.interpreter = "/lib64/ld.so"}},
+    {"/lib64/ld.so", .is_executable = true},
+    {"/usr", .is_directory = true},
+    {"/usr/lib", .is_directory = true},
+    {"/lib64", .is_directory = true},
+    {"/usr/lib/tool", .is_directory = true},
+    {"/usr/lib/tool/module.so", .elf = {.needed = {"libmodule.so"}}},
+    {"/usr/lib/tool/broken.so", .elf = {.needed = {"libgone.so"}}},
+    {"/usr/lib/libmodule.so", .elf = {.needed = {NULL}}},
+    {"/usr/share/text", .is_script = true},
+};
+#define FIXTURE_HOST_COUNT (sizeof fixture_host / sizeof fixture_host[0])
+
+static inline size_t fixture_host_find(const char *path)
+{
+    size_t i = 0;
+    while (i < FIXTURE_HOST_COUNT && strcmp(fixture_host[i].path, path) != 0)
+        i++;
+    return i;
+}
+
+static inline int fixture_host_map(size_t i, const void **ret_image, size_t *ret_bytes)
+{
+    char *image = malloc(ELF_FIXTURE_BYTES);
+    if (!image)
+        return -ENOMEM;
+    *ret_image = image;
+    if (fixture_host[i].is_script) {
+        memcpy(image, "#!/bin/sh\n", 11);
+        *ret_bytes = 10;
+    } else {
+        *ret_bytes = elf_make(image, &fixture_host[i].elf);
+    }
+    return 0;
+}
+
+/* As struct manifest_io has it. */
+static inline int fixture_read(void *context, enum manifest_want want, const char *path, const void **ret_image,
+                               size_t *ret_bytes)
+{
+    static const char list[] = "/usr/lib/tool/module.so\0/usr/lib/tool/broken.so\0/usr/lib/tool/gone.so";
+    size_t i = fixture_host_find(path);
+    if (want == WANT_CACHE || i == FIXTURE_HOST_COUNT)
+        return -ENOENT;
+    if (want == WANT_TREE) {
+        char *copy = malloc(sizeof list);
+        if (!copy)
+            return -ENOMEM;
+        memcpy(copy, list, sizeof list);
+        *ret_image = copy;
+        *ret_bytes = sizeof list;
+        return 0;
+    }
+    if (fixture_host[i].is_directory)
+        return -EISDIR;
+    return fixture_host[i].is_script ? -ENOEXEC : fixture_host_map(i, ret_image, ret_bytes);
+}
+
 static inline int fixture_map(void *context, const char *path, const void **ret_image, size_t *ret_bytes)
 {
     if (strcmp(path, FIXTURE_BIN "/text") == 0)
         return -EACCES;
+    size_t host = fixture_host_find(path);
+    if (host < FIXTURE_HOST_COUNT)
+        return fixture_host[host].is_executable ? fixture_host_map(host, ret_image, ret_bytes) : -EACCES;
     for (size_t i = 0; i < sizeof fixture_programs / sizeof fixture_programs[0]; i++) {
         char full[64];
         (void)snprintf(full, sizeof full, FIXTURE_BIN "/%s", fixture_programs[i].name);
@@ -102,12 +177,14 @@ static inline void fixture_unmap(void *context, const void *image, size_t bytes)
 
 static inline int fixture_probe(void *context, const char *path)
 {
-    if (strcmp(path, FIXTURE_DIR "/media") == 0 || strcmp(path, "/etc/passwd") == 0)
+    if (strcmp(path, FIXTURE_DIR "/media") == 0 || strcmp(path, "/etc/passwd") == 0 ||
+        fixture_host_find(path) < FIXTURE_HOST_COUNT)
         return 0;
     return strcmp(path, "/dev/null") == 0 ? -EINVAL : -ENOENT;
 }
 
-static const struct manifest_io fixture_io = {.map = fixture_map, .unmap = fixture_unmap, .probe = fixture_probe};
+static const struct manifest_io fixture_io = {
+    .map = fixture_map, .unmap = fixture_unmap, .probe = fixture_probe, .read = fixture_read};
 
 static inline int fixture_parse(const char *text, struct manifest **ret_manifest, char report[MANIFEST_REPORT_BYTES])
 {
