@@ -108,8 +108,12 @@ static const struct manifest_service *find_service(const struct manifest *manife
     const struct manifest_service *services = manifest_services(manifest);
     struct suggestion near = suggest_for(name);
     for (uint32_t i = 0; i < manifest->service_count; i++) {
-        if (strcmp(services[i].name, name) == 0)
+        if (strcmp(services[i].name, name) == 0 && services[i].kind == KIND_SEALED)
             return &services[i];
+        if (strcmp(services[i].name, name) == 0) {
+            (void)err_set(e, -EOPNOTSUPP, "service '%s' is a process: it has no methods to call", name);
+            return NULL;
+        }
         suggest_offer(&near, services[i].name);
     }
     (void)err_set(e, -ENOENT, "application '%s' has no service '%s'", manifest->app, name);

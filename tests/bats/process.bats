@@ -342,6 +342,12 @@ got() { sed -nE "s/^probe +\| $1 (.*)$/\1/p" "$LOG"; }
     refute_output --partial open
 }
 
+@test "hostd call of a process says that it has no methods" {
+    run "$HOSTD" call --app "$APP" probe Any.Method '{}'
+    assert_failure
+    assert_output --partial "service 'probe' is a process: it has no methods to call"
+}
+
 @test "a program that does not listen to SIGTERM is ended at the deadline, with all that it started" {
     SECONDS=0
     app_stop
