@@ -1,10 +1,13 @@
 /*
  * cmd_doctor.c - `hostd doctor`: does this machine have what a start needs?  Each row is tried, not guessed.
  *
- * What it makes (namespaces, a ring, a mount of an empty directory) is gone when it ends.
+ * A row that fails says what to do about it: a word of the table, or a better one where the check knows why.  What it
+ * makes (namespaces, links, a ring, groups, a mount of an empty directory) is gone when it ends.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
 #include <linux/io_uring.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
@@ -27,26 +30,64 @@
 #define KERNEL_MAJOR_MIN 6
 #define KERNEL_MINOR_MIN 1
 #define LANDLOCK_ABI_MIN 2
+#define SERVICE_ID 0x20010000u /* one of those that services get (rundir.c) */
 
-static int check_root(char *found, size_t bytes, struct err *e)
+struct finding {
+    char found[256];    /* of a row that is well */
+    const char *remedy; /* of one that is not; set to the table's before the check runs */
+    struct err error;
+};
+
+static int check_root(struct finding *f)
 {
-    (void)snprintf(found, bytes, "user id %u", geteuid());
-    return geteuid() == 0 ? 0 : err_set(e, -EPERM, "hostd start needs root: run it with sudo");
+    (void)snprintf(f->found, sizeof f->found, "user id %u", geteuid());
+    return geteuid() == 0 ? 0 : err_set(&f->error, -EPERM, "this is user %u", geteuid());
 }
 
-static int check_kernel(char *found, size_t bytes, struct err *e)
+static int check_kernel(struct finding *f)
 {
     struct utsname name;
     int major = 0, minor = 0;
     (void)uname(&name); /* cannot fail with a valid buffer */
-    (void)snprintf(found, bytes, "Linux %s %s", name.release, name.machine);
+    (void)snprintf(f->found, sizeof f->found, "Linux %s %s", name.release, name.machine);
     if (sscanf(name.release, "%d.%d", &major, &minor) != 2 || major < KERNEL_MAJOR_MIN ||
         (major == KERNEL_MAJOR_MIN && minor < KERNEL_MINOR_MIN))
-        return err_set(e, -ENOSYS, "Linux %d.%d or newer is needed", KERNEL_MAJOR_MIN, KERNEL_MINOR_MIN);
+        return err_set(&f->error, -ENOSYS, "this is Linux %s", name.release);
     return 0;
 }
 
-static int check_namespaces(char *found, size_t bytes, struct err *e)
+static int check_programs(struct finding *f)
+{
+    char path[PATH_MAX];
+    int result = manifest_bin_dir(path);
+    if (result < 0)
+        return err_sys(&f->error, result, "find the folder of hostd's programs (is /proc mounted?)");
+    FD_AUTO int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || faccessat(fd, "initsvc", X_OK, 0) < 0)
+        return err_sys(&f->error, -errno, "%s/initsvc", path);
+    (void)snprintf(f->found, sizeof f->found, "in %.*s", (int)sizeof f->found - 4, path);
+    return 0;
+}
+
+/* In a child, because what it takes cannot be given back. */
+static int check_ids(struct finding *f)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool is_taken = setgroups(0, NULL) == 0 && setresgid(SERVICE_ID, SERVICE_ID, SERVICE_ID) == 0 &&
+                        setresuid(SERVICE_ID, SERVICE_ID, SERVICE_ID) == 0;
+        _exit(is_taken ? 0 : errno);
+    }
+    int status = 0;
+    if (pid < 0 || waitpid(pid, &status, 0) < 0)
+        return err_sys(&f->error, -errno, "a child to try it in");
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        return err_sys(&f->error, WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO, "become user %u", SERVICE_ID);
+    (void)snprintf(f->found, sizeof f->found, "of services: from %u", SERVICE_ID);
+    return 0;
+}
+
+static int check_namespaces(struct finding *f)
 {
     struct clone_args args = {
         .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP,
@@ -56,101 +97,150 @@ static int check_namespaces(char *found, size_t bytes, struct err *e)
     if (pid == 0)
         _exit(0);
     if (pid < 0) {
-        int code = -errno;
-        (void)err_sys(e, code, "clone3 with new namespaces");
-        (void)err_hint(e, "allow user namespaces (sysctl user.max_user_namespaces); do not run in a chroot");
-        return code;
+        if (errno == ENOSPC || errno == EUSERS)
+            f->remedy =
+                "there may be no more of them: sysctl -w user.max_user_namespaces=15000, and likewise the others "
+                "of user.max_*_namespaces";
+        else if (errno == EPERM)
+            f->remedy = "do not run hostd in a chroot (use pivot_root), nor in a container that forbids namespaces";
+        return err_sys(&f->error, -errno, "clone3 with new namespaces");
     }
     (void)waitpid(pid, NULL, 0); /* our own child, ending at once */
-    (void)snprintf(found, bytes, "user, mnt, pid, ipc, uts, cgroup");
+    (void)snprintf(f->found, sizeof f->found, "user, mnt, pid, ipc, uts, cgroup");
     return 0;
 }
 
-static int check_wires(char *found, size_t bytes, struct err *e)
+static int check_wires(struct finding *f)
 {
-    (void)snprintf(found, bytes, "veth, nftables netdev ingress");
-    return net_probe(e);
-}
-
-static int check_ring(char *found, size_t bytes, struct err *e)
-{
-    struct io_uring_params params = {.flags = SEALED_RING_FLAGS};
-    FD_AUTO int fd = (int)syscall(SYS_io_uring_setup, 8, &params);
-    if (fd < 0) {
-        int code = -errno;
-        (void)err_sys(e, code, "io_uring_setup");
-        (void)err_hint(e, "see sysctl kernel.io_uring_disabled, and seccomp profiles of container engines");
-        return code;
-    }
-    struct io_uring_restriction restriction = {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_RECV};
-    if (syscall(SYS_io_uring_register, fd, IORING_REGISTER_RESTRICTIONS, &restriction, 1) < 0)
-        return err_sys(e, -errno, "restrict a ring");
-    (void)snprintf(found, bytes, "io_uring with restrictions");
-    return 0;
-}
-
-static int check_landlock(char *found, size_t bytes, struct err *e)
-{
-    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    if (abi < LANDLOCK_ABI_MIN) {
-        (void)err_set(e, -EOPNOTSUPP, "no Landlock of ABI %d or newer", LANDLOCK_ABI_MIN);
-        return err_hint(e, "boot with lsm=landlock,...; or accept_missing = [\"landlock\"] in the TOML");
-    }
-    (void)snprintf(found, bytes, "ABI %ld", abi);
-    return 0;
-}
-
-static int check_seccomp(char *found, size_t bytes, struct err *e)
-{
-    uint32_t action = SECCOMP_RET_KILL_PROCESS;
-    if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) < 0)
-        return err_sys(e, -errno, "seccomp");
-    struct filter filter;
-    int result = filter_service(PROFILE_BARE, &filter, e);
-    (void)snprintf(found, bytes, "filters; the smallest has %u instructions", filter.count);
+    (void)snprintf(f->found, sizeof f->found, "veth, nftables netdev ingress");
+    int result = net_probe(&f->error);
+    if (result == -ENOSPC || result == -EUSERS)
+        f->remedy = "there may be no more network namespaces: sysctl -w user.max_net_namespaces=15000";
+    else if (result == -EPERM)
+        f->remedy = "hostd needs CAP_NET_ADMIN and CAP_SYS_ADMIN: start it as a root that keeps its capabilities";
     return result;
 }
 
-static int check_cgroups(char *found, size_t bytes, struct err *e)
+/* The ring of a service is made by its PID 1, which is root of its own user namespace only: no privilege of ours helps
+ * it over this switch, so our own ring proves too little. */
+static int check_ring_switch(struct finding *f)
 {
-    struct cgroup_trees trees;
-    cgroup_detect(&trees);
-    bool has_all = trees.is_v2 || (trees.v1[CGROUP_MEMORY][0] && trees.v1[CGROUP_PIDS][0] && trees.v1[CGROUP_CPU][0]);
-    (void)snprintf(found, bytes, "%s", trees.is_v2 ? trees.unified : "version 1: memory, pids, cpu");
-    if (has_all)
-        return 0;
-    (void)err_set(e, -EOPNOTSUPP, "missing controllers:%s%s%s", trees.v1[CGROUP_MEMORY][0] ? "" : " memory",
-                  trees.v1[CGROUP_PIDS][0] ? "" : " pids", trees.v1[CGROUP_CPU][0] ? "" : " cpu");
-    return err_hint(e, "mount cgroup2 with its controllers; or name them in accept_missing of the TOML");
+    char value[8] = "0";
+    FD_AUTO int fd = open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, value, sizeof value - 1) <= 0 || value[0] == '0')
+        return 0; /* allowed, or a kernel before 6.6, which has no such switch */
+    f->remedy = "sysctl -w kernel.io_uring_disabled=0, and the same in /etc/sysctl.d";
+    return err_set(&f->error, -EPERM, "kernel.io_uring_disabled is %c", value[0]);
 }
 
-static int check_state(char *found, size_t bytes, struct err *e)
+static int check_ring(struct finding *f)
+{
+    struct io_uring_params params = {.flags = SEALED_RING_FLAGS};
+    int result = check_ring_switch(f);
+    if (result < 0)
+        return result;
+    FD_AUTO int fd = (int)syscall(SYS_io_uring_setup, 8, &params);
+    if (fd < 0)
+        return err_sys(&f->error, -errno, "io_uring_setup");
+    struct io_uring_restriction restriction = {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_RECV};
+    if (syscall(SYS_io_uring_register, fd, IORING_REGISTER_RESTRICTIONS, &restriction, 1) < 0)
+        return err_sys(&f->error, -errno, "restrict a ring");
+    (void)snprintf(f->found, sizeof f->found, "io_uring with restrictions");
+    return 0;
+}
+
+static int check_landlock(struct finding *f)
+{
+    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    if (abi < 0)
+        return err_sys(&f->error, -errno, "landlock_create_ruleset");
+    if (abi < LANDLOCK_ABI_MIN)
+        return err_set(&f->error, -EOPNOTSUPP, "it has ABI %ld, %d is needed", abi, LANDLOCK_ABI_MIN);
+    (void)snprintf(f->found, sizeof f->found, "ABI %ld", abi);
+    return 0;
+}
+
+static int check_seccomp(struct finding *f)
+{
+    uint32_t action = SECCOMP_RET_KILL_PROCESS;
+    if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) < 0)
+        return err_sys(&f->error, -errno, "seccomp");
+    struct filter filter;
+    int result = filter_service(PROFILE_BARE, &filter, &f->error);
+    (void)snprintf(f->found, sizeof f->found, "filters; the smallest has %u instructions", filter.count);
+    return result;
+}
+
+static int check_cgroups(struct finding *f)
+{
+    struct cgroup_trees trees;
+    char name[32];
+    cgroup_detect(&trees);
+    bool has_cpu = trees.is_v2 || trees.v1[CGROUP_CPU][0];
+    const struct cgroup_limits limits = {.memory_bytes = 64u << 20, .pids = 8, .cpu_percent = has_cpu ? 50 : 0};
+    (void)snprintf(name, sizeof name, "doctor.%d", (int)getpid()); /* the dot: no application has such a name */
+    int result = cgroup_make(&trees, name, "probe", &limits, &f->error);
+    (void)cgroup_remove(&trees, name, "probe"); /* ours and empty */
+    if (result == -EROFS || result == -EACCES || result == -EPERM)
+        f->remedy =
+            "control groups must be writable: mount them read-write; a container needs its own (delegated) tree";
+    (void)snprintf(f->found, sizeof f->found, "%s%s", trees.is_v2 ? "version 2: " : "version 1: memory, pids",
+                   trees.is_v2 ? trees.unified
+                   : has_cpu   ? ", cpu"
+                               : "; no cpu: a list that says 'cpu' wants accept_missing = [\"cpu\"]");
+    return result;
+}
+
+static int check_run(struct finding *f)
+{
+    char path[] = "/run/hostd-doctor-XXXXXX";
+    if (!mkdtemp(path))
+        return err_sys(&f->error, -errno, "make a directory below /run");
+    (void)rmdir(path); /* ours and empty */
+    (void)snprintf(f->found, sizeof f->found, "below /run");
+    return 0;
+}
+
+static int check_state(struct finding *f)
 {
     char path[] = "/var/lib/hostd-doctor-XXXXXX";
-    (void)snprintf(found, bytes, "idmapped mounts below /var/lib");
+    (void)snprintf(f->found, sizeof f->found, "idmapped mounts below /var/lib");
     if (!mkdtemp(path))
-        return err_sys(e, -errno, "make a directory below /var/lib");
+        return err_sys(&f->error, -errno, "make a directory below /var/lib");
     FD_AUTO int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     FD_AUTO int mount_fd = -1;
-    int result = fd < 0 ? err_sys(e, -errno, "open %s", path) : rootfs_data_mount(fd, 1u << 20, &mount_fd, e);
+    int result =
+        fd < 0 ? err_sys(&f->error, -errno, "open %s", path) : rootfs_data_mount(fd, SERVICE_ID, &mount_fd, &f->error);
     (void)rmdir(path); /* ours and empty */
     return result;
 }
 
 static const struct check {
     const char *name;
-    int (*run)(char *found, size_t bytes, struct err *e);
-    bool needs_root; /* cannot be tried without it */
+    int (*run)(struct finding *f);
+    bool needs_root;    /* cannot be tried without it */
+    const char *remedy; /* what to do when it fails */
 } checks[] = {
-    {"root", check_root, false},
-    {"kernel", check_kernel, false},
-    {"namespaces", check_namespaces, true},
-    {"wires and filters", check_wires, true},
-    {"sealed rings", check_ring, false},
-    {"Landlock", check_landlock, false},
-    {"seccomp", check_seccomp, false},
-    {"control groups", check_cgroups, false},
-    {"data directories", check_state, true},
+    {"root", check_root, false, "sudo hostd doctor; a start needs root (but --plain, which isolates nothing)"},
+    {"kernel", check_kernel, false, "boot Linux 6.1 or newer"},
+    {"programs", check_programs, false,
+     "make install: initsvc lies in libexec/hostd beside hostd's bin, or beside hostd"},
+    {"host ids", check_ids, true,
+     "start hostd outside of a user namespace, or in one that maps all ids and allows setgroups"},
+    {"namespaces", check_namespaces, true, "a kernel with user, mount, pid, ipc, uts and cgroup namespaces"},
+    {"wires and filters", check_wires, true,
+     "a kernel with network namespaces, veth and nftables (modprobe veth nf_tables)"},
+    {"sealed rings", check_ring, false,
+     "a kernel with io_uring (CONFIG_IO_URING); in a container, a seccomp profile that allows it"},
+    {"Landlock", check_landlock, false,
+     "boot with lsm=landlock,... and CONFIG_SECURITY_LANDLOCK; or accept_missing = [\"landlock\"] in the list"},
+    {"seccomp", check_seccomp, false,
+     "a kernel with CONFIG_SECCOMP_FILTER; in a container, a profile that allows seccomp"},
+    {"control groups", check_cgroups, true,
+     "mount -t cgroup2 cgroup2 /sys/fs/cgroup, or accept_missing = [\"memory\", \"pids\", \"cpu\"] in the list"},
+    {"run directory", check_run, true, "mount -t tmpfs tmpfs /run"},
+    {"data directories", check_state, true,
+     "services with 'data' want a writable /var/lib (or --state-dir) on ext4, xfs, btrfs or tmpfs"},
 };
 
 int cmd_doctor(int argc, char **argv)
@@ -161,16 +251,13 @@ int cmd_doctor(int argc, char **argv)
     }
     int missing = 0;
     for (size_t i = 0; i < ARRAY_COUNT(checks); i++) {
-        char found[256] = "";
-        struct err e = {0};
+        struct finding f = {.remedy = checks[i].remedy};
         if (checks[i].needs_root && geteuid() != 0) {
             (void)printf("?        %-18s not tried without root\n", checks[i].name);
-            continue;
-        }
-        if (checks[i].run(found, sizeof found, &e) == 0) {
-            (void)printf("ok       %-18s %s\n", checks[i].name, found);
+        } else if (checks[i].run(&f) == 0) {
+            (void)printf("ok       %-18s %s\n", checks[i].name, f.found);
         } else {
-            (void)printf("MISSING  %-18s %s\n", checks[i].name, e.text);
+            (void)printf("MISSING  %-18s %s\n         to do:             %s\n", checks[i].name, f.error.text, f.remedy);
             missing++;
         }
     }

@@ -3,7 +3,7 @@ include $(wildcard tests/unit/*.mk)
 
 # Programs that the bats files run inside and beside the services: build/test-bin, never in build/bin.
 TEST_TOOLS := $(B)/test-bin/netprobe $(B)/test-bin/addrtrust $(B)/test-bin/forge $(B)/test-bin/rpcprobe \
-	$(B)/test-bin/ringprobe $(B)/test-bin/hog $(B)/test-bin/chatter $(B)/test-bin/scprobe
+	$(B)/test-bin/ringprobe $(B)/test-bin/hog $(B)/test-bin/chatter $(B)/test-bin/without $(B)/test-bin/scprobe
 TEST_APIS := apps/echo/echo $(patsubst %,apps/zoobar/api/%,auth bank person profile web)
 TEST_API_OBJECTS := $(patsubst %,$(B)/obj/gen/%.pb-c.o,$(TEST_APIS))
 
@@ -12,6 +12,7 @@ $(B)/obj/tests/tools/rpcprobe.o: | $(B)/gen/apps/zoobar/api/profile.rpc.h
 $(B)/obj/tests/tools/ringprobe.o: | $(B)/gen/apps/echo/echo.rpc.h
 $(B)/test-bin/netprobe: $(B)/obj/tests/tools/netprobe.o
 $(B)/test-bin/ringprobe: $(B)/obj/tests/tools/ringprobe.o
+$(B)/test-bin/without: $(B)/obj/tests/tools/without.o
 $(B)/test-bin/chatter: $(B)/obj/tests/tools/chatter.o $(B)/lib/librpc.a
 $(B)/test-bin/hog: $(B)/obj/tests/tools/hog.o $(B)/lib/librpc.a
 $(B)/test-bin/scprobe: $(B)/obj/tests/tools/scprobe.o

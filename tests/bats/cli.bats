@@ -188,24 +188,6 @@ CASES
     assert_output "$(printf '%s\n' "${LINKS[@]}" | sort)"
 }
 
-@test "doctor tries what a start needs, each thing by name" {
-    run "$HOSTD" doctor
-    assert_success
-    for what in root kernel namespaces 'wires and filters' 'sealed rings' Landlock seccomp 'control groups' 'data directories'; do
-        assert_output --regexp "ok +$what "
-    done
-    refute_output --partial MISSING
-    run "$HOSTD" doctor more
-    assert_failure 2
-}
-
-@test "doctor says what is missing, and that it could not try without root" {
-    # Without a right to new namespaces, as in a container that forbids them.
-    run unshare --user --map-root-user sh -c 'echo 0 >/proc/sys/user/max_user_namespaces && exec "$0" doctor' "$HOSTD"
-    assert_failure 1
-    assert_output --regexp 'MISSING +namespaces .*max_user_namespaces'
-}
-
 @test "ps and stop without an application say so" {
     run "$HOSTD" ps --app no-such-app
     assert_failure 1

@@ -196,6 +196,7 @@ EOF
 
 @test "an output that nobody reads stops neither hostd nor a service, and what was printed comes when somebody does" {
     mkfifo "$BATS_TEST_TMPDIR/full"
+    # shellcheck disable=SC2217 # that it does not read is what it is for
     sleep 1000 <"$BATS_TEST_TMPDIR/full" 3>&- &
     sleeper=$!
     cat >"$BATS_TEST_TMPDIR/full.toml" <<EOF
