@@ -226,21 +226,58 @@ int cgroup_place(const struct cgroup_trees *trees, const char *app, const char *
     return 0;
 }
 
-/* ---- events ---- */
+/* ---- what is used ---- */
+
+int cgroup_read(const struct cgroup_trees *trees, enum cgroup_controller controller, const char *app,
+                const char *service, const char *file, char *text, size_t room)
+{
+    char path[PATH_BYTES], name[PATH_BYTES * 2];
+    const char *tree = trees->is_v2 ? trees->unified : trees->v1[controller];
+    if (!tree[0])
+        return -ENOENT;
+    group_path(path, tree, app, service);
+    (void)snprintf(name, sizeof name, "%s/%s", path, file);
+    FD_AUTO int fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    ssize_t got = read(fd, text, room - 1);
+    if (got < 0)
+        return -errno;
+    text[got] = '\0';
+    return 0;
+}
 
 uint64_t cgroup_oom_kills(const struct cgroup_trees *trees, const char *app, const char *service)
 {
-    char path[PATH_BYTES], file[PATH_BYTES * 2], text[1024] = "\n";
-    const char *tree = trees->is_v2 ? trees->unified : trees->v1[CGROUP_MEMORY];
-    if (!tree[0])
-        return 0;
-    group_path(path, tree, app, service);
-    (void)snprintf(file, sizeof file, "%s/%s", path, trees->is_v2 ? "memory.events" : "memory.oom_control");
-    FD_AUTO int fd = open(file, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || read(fd, text + 1, sizeof text - 2) < 0)
+    char text[1024] = "\n";
+    const char *file = trees->is_v2 ? "memory.events" : "memory.oom_control";
+    if (cgroup_read(trees, CGROUP_MEMORY, app, service, file, text + 1, sizeof text - 1) < 0)
         return 0;
     const char *line = strstr(text, "\noom_kill "); /* the same word in both versions */
     return line ? strtoull(line + strlen("\noom_kill "), NULL, 10) : 0;
+}
+
+static uint64_t read_number(const struct cgroup_trees *trees, enum cgroup_controller controller, const char *app,
+                            const char *service, const char *v2_file, const char *v1_file)
+{
+    char text[64];
+    const char *file = trees->is_v2 ? v2_file : v1_file;
+    if (cgroup_read(trees, controller, app, service, file, text, sizeof text) < 0 || text[0] < '0' || text[0] > '9')
+        return CGROUP_UNKNOWN; /* "max" too: no limit */
+    return strtoull(text, NULL, 10);
+}
+
+void cgroup_usage(const struct cgroup_trees *trees, const char *app, const char *service,
+                  struct cgroup_usage *ret_usage)
+{
+    *ret_usage = (struct cgroup_usage){
+        .memory_bytes = read_number(trees, CGROUP_MEMORY, app, service, "memory.current", "memory.usage_in_bytes"),
+        .memory_limit_bytes = read_number(trees, CGROUP_MEMORY, app, service, "memory.max", "memory.limit_in_bytes"),
+        .pids = read_number(trees, CGROUP_PIDS, app, service, "pids.current", "pids.current"),
+        .pids_limit = read_number(trees, CGROUP_PIDS, app, service, "pids.max", "pids.max"),
+    };
+    if (ret_usage->memory_limit_bytes > MANIFEST_MEMORY_BYTES_MAX)
+        ret_usage->memory_limit_bytes = CGROUP_UNKNOWN; /* version 1 writes a number for "no limit" */
 }
 
 /* ---- removal ---- */

@@ -41,6 +41,18 @@ int cgroup_open(const struct cgroup_trees *trees, const char *app, const char *s
 /* Version 1: moves a process in.  Version 2: does nothing. */
 int cgroup_place(const struct cgroup_trees *trees, const char *app, const char *service, pid_t pid, struct err *e);
 
+#define CGROUP_UNKNOWN UINT64_MAX /* no such controller, or no limit */
+struct cgroup_usage {
+    uint64_t memory_bytes, memory_limit_bytes;
+    uint64_t pids, pids_limit; /* processes and threads */
+};
+void cgroup_usage(const struct cgroup_trees *trees, const char *app, const char *service,
+                  struct cgroup_usage *ret_usage);
+
+/* The beginning of a file of a group, ended with a NUL.  A negative errno: there is none. */
+int cgroup_read(const struct cgroup_trees *trees, enum cgroup_controller controller, const char *app,
+                const char *service, const char *file, char *text, size_t room);
+
 /* How often the kernel killed a process of the service because its memory was used up; 0 where it does not say. */
 uint64_t cgroup_oom_kills(const struct cgroup_trees *trees, const char *app, const char *service);
 

@@ -33,5 +33,6 @@ int cmd_plan(int argc, char **argv);
 int cmd_ps(int argc, char **argv);
 int cmd_start(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 
 #endif

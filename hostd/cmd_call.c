@@ -450,11 +450,6 @@ int cmd_call(int argc, char **argv)
     target.service = find_service(manifest, options.service, &e);
     if (!target.service)
         return fail(&e, 2);
-    if (target.service->kind == KIND_PROCESS) {
-        (void)err_set(&e, -EOPNOTSUPP, "service '%s' is a process: it has no interface that hostd knows, and no ring",
-                      options.service);
-        return fail(&e, 2);
-    }
     result = read_input(options.json, &json, &e);
     if (result < 0)
         return fail(&e, result == -E2BIG ? 2 : 1);

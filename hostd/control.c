@@ -127,6 +127,10 @@ static json_t *service_json(struct app *app, uint32_t index)
                   pid_json(instance->init_pid), "service_pid", pid_json(instance->service_pid), "generation",
                   (int)instance->generation, "uptime_s", (double)up_ms / 1000.0, "last_end", instance->last_end,
                   "accept_missing", accepted, "namespaces", namespaces_of(instance->init_pid), "links", links);
+    (void)json_object_set_new(object, "operator",
+                              json_pack("{s:I, s:I, s:I}", "calls", (json_int_t)instance->operator_calls,
+                                        "denied_calls", (json_int_t)instance->operator_denied, "broken",
+                                        (json_int_t)instance->operator_broken));
     bool is_process = service->manifest->kind == KIND_PROCESS;
     (void)json_object_set_new(object, "kind", json_string(is_process ? "process" : "sealed"));
     (void)json_object_set_new(object, "profile", json_string(plan_profile_name(service->profile)));

@@ -33,6 +33,7 @@ static const struct command commands[] = {
     {"call", "[--app NAME] [--timeout SECONDS] [--list] SERVICE [INTERFACE.METHOD [JSON|-]]",
      "call a method of a service, or list its methods", cmd_call},
     {"doctor", "", "try what a start needs of this machine", cmd_doctor},
+    {"top", "[--app NAME] [--interval SECONDS] [--count NUMBER]", "show what runs, again and again", cmd_top},
     {"help", "[COMMAND]", "show this, or how to use one command", cmd_help},
 };
 

@@ -16,7 +16,7 @@ teardown_file() { app_stop; }
 @test "ps prints a table for people, and with --links the wires" {
     run "$HOSTD" ps --app "$APP" --links
     assert_success
-    for name in "${SERVICES[@]}"; do assert_line --regexp "(^| )$name .* ready "; done
+    for name in "${SERVICES[@]}"; do assert_line --regexp "(^| )$name +ready "; done
     assert_line --regexp '(->|<-) +bank .*denied'
 }
 
