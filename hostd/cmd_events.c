@@ -16,6 +16,7 @@
 
 #include "hostd/app.h"
 #include "hostd/cmd.h"
+#include "hostd/since.h"
 #include "rpc/base/own.h"
 
 #define FILE_BYTES_MAX (EVENTS_BYTES_MAX * 2) /* more than one ever holds */
@@ -38,8 +39,8 @@ struct options {
 
 static int usage(const char *what)
 {
-    (void)fprintf(
-        stderr, "hostd events: %s\nusage: hostd events [--app NAME] [-f|--follow] [--since SECONDS] [--json]\n", what);
+    (void)fprintf(stderr, "hostd events: %s\nusage: hostd events [--app NAME] [-f|--follow] [--since TIME] [--json]\n",
+                  what);
     return 2;
 }
 
@@ -181,7 +182,6 @@ int cmd_events(int argc, char **argv)
     const char *app_name = NULL;
     optind = 1;
     for (int c; (c = getopt_long(argc, argv, "f", known, NULL)) != -1;) {
-        char *end;
         switch (c) {
         case 'a':
             app_name = optarg;
@@ -193,11 +193,10 @@ int cmd_events(int argc, char **argv)
             options.is_json = true;
             break;
         case 's': {
-            errno = 0;
-            unsigned long seconds = strtoul(optarg, &end, 10);
-            if (*optarg < '0' || *optarg > '9' || *end || errno)
-                return usage("--since takes seconds before now");
-            options.since_ms = ((json_int_t)time(NULL) - (json_int_t)seconds) * 1000;
+            uint64_t since_ms;
+            if (since_parse(optarg, since_now_ms(), &since_ms) < 0)
+                return usage("--since takes " SINCE_FORMS);
+            options.since_ms = (json_int_t)since_ms;
             break;
         }
         default:

@@ -101,14 +101,10 @@ int cmd_logs(int argc, char **argv)
         case 'j':
             options.is_json = true;
             break;
-        case 's': {
-            struct timespec now;
-            (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail; vDSO */
-            uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-            if (since_parse(optarg, now_ms, &options.since_ms) < 0)
+        case 's':
+            if (since_parse(optarg, since_now_ms(), &options.since_ms) < 0)
                 return usage("--since takes " SINCE_FORMS);
             break;
-        }
         default:
             return usage("unknown or incomplete option");
         }

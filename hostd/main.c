@@ -26,7 +26,7 @@ static const struct command commands[] = {
      "show what was denied, what failed, what was restarted", cmd_events},
     {"explain", "[FILE|--app NAME] [--json] FROM TO[.INTERFACE.METHOD]",
      "say who may call whom, and which line says so", cmd_explain},
-    {"logs", "[--app NAME] [-f] [--since SECONDS] [--json] [SERVICE]", "show what services printed", cmd_logs},
+    {"logs", "[--app NAME] [-f] [--since TIME] [--json] [SERVICE]", "show what services printed", cmd_logs},
     {"exec", "[--app NAME] [--as-root] [--wires] SERVICE -- CMD [ARGUMENTS]",
      "run a program under all that confines a service", cmd_exec},
     {"stop", "[--app NAME]", "stop an application, in order", cmd_stop},
