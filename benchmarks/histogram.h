@@ -28,6 +28,13 @@ static inline void histogram_add(struct histogram *h, uint64_t ns)
     h->count++;
 }
 
+static inline void histogram_merge(struct histogram *h, const struct histogram *other)
+{
+    for (uint32_t i = 0; i < HISTOGRAM_ROWS * HISTOGRAM_STEPS; i++)
+        h->steps[i] += other->steps[i];
+    h->count += other->count;
+}
+
 /* The time that the given part (0 to 1) of all stays below; between two steps by their counts.  0 when empty. */
 static inline double histogram_quantile(const struct histogram *h, double part)
 {
