@@ -25,8 +25,8 @@
 #include "rpc/rpc.h"
 
 #define SLICE_NS 50000000u
-#define SLICES_MAX 400u       /* 20 s; they fit into one line of the log */
-#define CALLS_PER_FIBRE 1000u /* replies stay in a fibre's arena until it ends: then the next one takes over */
+#define SLICES_MAX 400u     /* 20 s; they fit into one line of the log */
+#define CALLS_PER_FIBRE 64u /* replies stay in a fibre's arena until it ends: then the next one takes over */
 
 static struct {
     struct rpc_peer *peer;

@@ -141,12 +141,14 @@ static struct conn *wired(const struct link *link)
     return conn->endpoint.state == ENDPOINT_OPEN && !conn->is_doomed ? conn : NULL;
 }
 
-/* Waits until there is a connection with room for the request.  On RPC_OK *ret_conn is it, valid until the next wait.
+/*
+ * Waits until there is a connection with room for the request.  On RPC_OK *ret_conn is it, valid until the next wait.
+ * *now_ms is the time, before and after: the clock is read again only where it had to wait.
  */
-static enum rpc_status wait_for_wire(struct task *task, struct link *link, size_t bytes, uint64_t deadline_ms,
-                                     struct conn **ret_conn)
+static enum rpc_status wait_for_wire(struct task *task, struct link *link, size_t bytes, uint64_t *now_ms,
+                                     uint64_t deadline_ms, struct conn **ret_conn)
 {
-    uint64_t wire_until_ms = clock_ms() + WIRE_WAIT_MS;
+    uint64_t wire_until_ms = *now_ms + WIRE_WAIT_MS;
     for (;;) {
         struct conn *conn = wired(link);
         if (conn && conn_has_room(conn, bytes)) {
@@ -156,6 +158,7 @@ static enum rpc_status wait_for_wire(struct task *task, struct link *link, size_
         list_append(conn ? &conn->room_waiters : &link->wire_waiters, &task->node);
         uint64_t until_ms = conn || deadline_ms < wire_until_ms ? deadline_ms : wire_until_ms;
         int result = task_wait(until_ms, true);
+        *now_ms = clock_ms();
         if (result == -ETIMEDOUT && until_ms < deadline_ms)
             return fail(task, RPC_UNAVAILABLE, "no wire to %s", link->contract->peer);
         if (result == -ETIMEDOUT || result == -ECANCELED)
@@ -216,10 +219,9 @@ enum rpc_status rpc_invoke(struct rpc_peer *peer, const struct rpc_method *metho
                     rt.contract->message_bytes_max);
 
     struct conn *conn = NULL;
-    enum rpc_status status = wait_for_wire(task, link, bytes, deadline_ms, &conn);
+    enum rpc_status status = wait_for_wire(task, link, bytes, &now_ms, deadline_ms, &conn);
     if (status != RPC_OK)
         return status;
-    now_ms = clock_ms();
     struct frame frame = {
         .type = FRAME_REQUEST,
         .method = method->id,
