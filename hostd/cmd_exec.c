@@ -23,13 +23,14 @@
 
 #include "hostd/cmd.h"
 #include "hostd/cmd_exec.h"
+#include "hostd/logtail.h"
 #include "rpc/base/own.h"
 
 static int usage(const char *what)
 {
     (void)fprintf(stderr,
                   "hostd exec: %s\n"
-                  "usage: hostd exec [--app NAME] [--as-root] [--wires] SERVICE -- CMD [ARGUMENTS]\n",
+                  "usage: hostd exec [--app NAME] [--tools] [--as-root] [--wires] SERVICE -- CMD [ARGUMENTS]\n",
                   what);
     return 2;
 }
@@ -37,16 +38,15 @@ static int usage(const char *what)
 static int parse_options(int argc, char **argv, struct exec_options *options)
 {
     static const struct option known[] = {
-        {"app", required_argument, NULL, 'a'},
-        {"tools", no_argument, NULL, 't'},
-        {"as-root", no_argument, NULL, 'r'},
-        {"wires", no_argument, NULL, 'w'},
-        {NULL, 0, NULL, 0},
+        {"app", required_argument, NULL, 'a'}, {"tools", no_argument, NULL, 't'}, {"tools", no_argument, NULL, 't'},
+        {"as-root", no_argument, NULL, 'r'},   {"wires", no_argument, NULL, 'w'}, {NULL, 0, NULL, 0},
     };
     optind = 1;
     for (int c; (c = getopt_long(argc, argv, "+", known, NULL)) != -1;) {
         if (c == 'a')
             options->app = optarg;
+        else if (c == 't')
+            options->with_tools = true;
         else if (c == 'r')
             options->as_root = true;
         else if (c == 'w')
@@ -67,10 +67,32 @@ static int parse_options(int argc, char **argv, struct exec_options *options)
     return 0;
 }
 
+/* The text may come from inside: a command with every capability can speak for initsvc. */
 static int failed(const struct err *e, int code)
 {
-    (void)fprintf(stderr, "hostd exec: %s\n", e->text);
+    char shown[sizeof e->text * 4];
+    size_t bytes = logtail_escape(e->text, strlen(e->text), shown, sizeof shown);
+    (void)fprintf(stderr, "hostd exec: %.*s\n", (int)bytes, shown);
     return code;
+}
+
+/* All that is done before anything is started; the exit code. */
+static int prepare(const struct exec_options *options, struct exec_target *target)
+{
+    struct err e = {0};
+    if (exec_target_find(options, target, &e) < 0)
+        return failed(&e, 1);
+    if (exec_target_program(target, options, &e) < 0)
+        return failed(&e, 2);
+    if (!options->with_tools)
+        return 0;
+    if (exec_tools_root(target, &e) < 0)
+        return failed(&e, 1);
+    if (!options->as_root)
+        (void)fprintf(stderr,
+                      "hostd exec: --tools: a wider filter of system calls than that of %s, and the host's /usr\n",
+                      target->service);
+    return 0;
 }
 
 int cmd_exec(int argc, char **argv)
@@ -85,13 +107,10 @@ int cmd_exec(int argc, char **argv)
         (void)fprintf(stderr, "hostd exec: needs root: it enters namespaces of services\n");
         return 1;
     }
-    if (exec_target_find(&options, &target, &e) < 0)
+    code = prepare(&options, &target);
+    if (code == 0 && exec_run(&target, &wait_status, &e) < 0)
         code = failed(&e, 1);
-    else if (exec_target_program(&target, &options, &e) < 0)
-        code = failed(&e, 2);
-    else if (exec_run(&target, &wait_status, &e) < 0)
-        code = failed(&e, 1);
-    else
+    else if (code == 0)
         code = WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
     exec_target_done(&target);
     return code;

@@ -35,6 +35,10 @@ struct exec_target {
 int exec_target_find(const struct exec_options *options, struct exec_target *ret_target, struct err *e);
 /* -ENOEXEC and its like are the user's mistake.  Opens the command; checks that it can run there. */
 int exec_target_program(struct exec_target *target, const struct exec_options *options, struct err *e);
+/* A root with the host's /usr for it (cmd_exec_tools.c).  After the program. */
+int exec_tools_root(struct exec_target *target, struct err *e);
+/* Puts bytes behind the setup, where they keep their alignment; *ret_at is their offset. */
+int exec_target_append(struct exec_target *target, const void *bytes, size_t count, uint32_t *ret_at, struct err *e);
 void exec_target_done(struct exec_target *target);
 
 /* Runs the command to its end, copies its output to ours; *ret_wait_status is its own. */

@@ -33,9 +33,10 @@
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 
-#define END_MS_MAX 5000   /* to end what the command left: it may fork while we kill */
-#define DRAIN_MS_MAX 200  /* for the last output, when a process could not be ended that holds the pipe */
-#define CHUNK_BYTES 16384 /* copied at once */
+#define END_MS_MAX 5000        /* to end what the command left: it may fork while we kill */
+#define DRAIN_MS_MAX 200       /* for the last output, when a process could not be ended that holds the pipe */
+#define SERVICE_END_MS_MAX 500 /* from the end of a service's processes to that of its PID 1 */
+#define CHUNK_BYTES 16384      /* copied at once */
 
 /* The guard's one word to the process of the command line. */
 struct report {
@@ -242,8 +243,9 @@ static int end_all(const struct run *run, struct err *e)
 
 static void ended_early(const struct run *run, struct report *report)
 {
+    /* Its PID 1 kills us all, and is gone itself only after that. */
     struct pollfd service = {.fd = run->target->pidfd, .events = POLLIN};
-    if (poll(&service, 1, 0) > 0)
+    if (poll(&service, 1, SERVICE_END_MS_MAX) > 0)
         (void)err_set(&report->error, -ESRCH, "service '%s' ended, and the command with it", run->target->service);
     else
         (void)err_set(&report->error, -ESRCH, "the command was killed together with what watches over it");

@@ -25,6 +25,7 @@
 
 #define SETUP_BYTES_MAX (8u << 20) /* a manifest is at most 4 MiB */
 #define ARGS_BYTES_MAX (128u << 10)
+#define ADDED_BYTES_MAX (ARGS_BYTES_MAX + (64u << 10)) /* to a setup: arguments; mounts, a filter, an environment */
 #define PROGRAM_HEADERS_MAX 64
 
 /* ---- what hostd says ---- */
@@ -139,7 +140,7 @@ static int read_setup(struct exec_target *target, struct err *e)
     size_t bytes = (size_t)status.st_size;
     if (bytes < sizeof *target->setup || bytes > SETUP_BYTES_MAX)
         return err_set(e, -EPROTO, "setup of service '%s' has %zu bytes", target->service, bytes);
-    target->setup_room = bytes + ARGS_BYTES_MAX + sizeof(struct init_mount) * INIT_FDS_MAX;
+    target->setup_room = bytes + ADDED_BYTES_MAX;
     target->setup = calloc(1, target->setup_room);
     if (!target->setup)
         return err_set(e, -ENOMEM, "no memory for the setup");
@@ -203,7 +204,10 @@ static int prepare_setup(struct exec_target *target, const struct exec_options *
     setup->ingress_count = 0;
     if (options->as_root)
         setup->flags |= INIT_EXEC_ROOT;
-    return options->with_wires ? set_wires(target, services, service, e) : 0;
+    if (options->with_tools && !options->with_wires)
+        setup->flags |= INIT_EXEC_NO_RING;
+    /* A process service has no ring to dial into, but names of callees in /etc/hosts. */
+    return options->with_wires || setup->flags & INIT_PROCESS ? set_wires(target, services, service, e) : 0;
 }
 
 /* ---- all of it ---- */
@@ -278,38 +282,68 @@ static int check_program(int fd, const char *path, bool with_tools, struct err *
     return 0;
 }
 
-static int add_args(struct exec_target *target, char **words, struct err *e)
+int exec_target_append(struct exec_target *target, const void *bytes, size_t count, uint32_t *ret_at, struct err *e)
 {
     struct init_setup *setup = target->setup;
-    uint32_t at = setup->total_bytes;
-    for (; *words; words++) {
+    size_t at = (setup->total_bytes + 7u) & ~(size_t)7;
+    if (count > target->setup_room || at + count > target->setup_room)
+        return err_set(e, -E2BIG, "the arguments are too long");
+    memcpy((char *)setup + at, bytes, count);
+    setup->total_bytes = (uint32_t)(at + count);
+    *ret_at = (uint32_t)at;
+    return 0;
+}
+
+static int add_args(struct exec_target *target, char **words, struct err *e)
+{
+    FREE_AUTO char *block = malloc(ARGS_BYTES_MAX);
+    size_t used = 0;
+    for (; block && *words; words++) {
         size_t bytes = strlen(*words) + 1;
-        if (setup->total_bytes + bytes > at + ARGS_BYTES_MAX)
+        if (used + bytes > ARGS_BYTES_MAX)
             return err_set(e, -E2BIG, "the arguments have more than %u bytes", ARGS_BYTES_MAX);
-        memcpy((char *)setup + setup->total_bytes, *words, bytes);
-        setup->total_bytes += (uint32_t)bytes;
+        memcpy(block + used, *words, bytes);
+        used += bytes;
     }
-    setup->args_at = at;
-    setup->args_bytes = setup->total_bytes - at;
+    target->setup->args_bytes = (uint32_t)used;
+    return block ? exec_target_append(target, block, used, &target->setup->args_at, e)
+                 : err_set(e, -ENOMEM, "no memory for the arguments");
+}
+
+/* As a shell inside would look it up, where the host's /usr is at hand. */
+static int open_program(const char *name, bool with_tools, char path[PATH_MAX], int *ret_fd, struct err *e)
+{
+    static const char *const directories[] = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
+                                              "/usr/bin",        "/sbin",          "/bin"};
+    (void)snprintf(path, PATH_MAX, "%s", name);
+    int fd = with_tools && !strchr(name, '/') ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    for (size_t i = 0; fd < 0 && with_tools && !strchr(name, '/') && i < ARRAY_COUNT(directories); i++) {
+        (void)snprintf(path, PATH_MAX, "%s/%s", directories[i], name);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+    }
+    if (fd < 0)
+        return err_sys(e, -errno, "open %s", name);
+    *ret_fd = fd;
     return 0;
 }
 
 int exec_target_program(struct exec_target *target, const struct exec_options *options, struct err *e)
 {
-    const char *path = options->words[0];
+    char path[PATH_MAX];
     struct stat status;
-    FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC);
+    FD_AUTO int fd = -1;
     target->fds[INIT_FD_FIRST] = -1;
     target->fd_count = INIT_FD_FIRST + 1;
-    if (fd < 0 || fstat(fd, &status) < 0)
-        return err_sys(e, -errno, "open %s", path);
-    if (!S_ISREG(status.st_mode))
+    int result = open_program(options->words[0], options->with_tools, path, &fd, e);
+    if (result < 0)
+        return result;
+    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
         return err_set(e, -EACCES, "%s is not a regular file", path);
     if (!(status.st_mode & S_IXOTH)) {
         (void)err_set(e, -EACCES, "%s may not be executed by others than its owner", path);
         return err_hint(e, "inside, nobody is its owner: chmod o+rx");
     }
-    int result = check_program(fd, path, options->with_tools, e);
+    result = check_program(fd, path, options->with_tools, e);
     if (result == 0)
         result = rootfs_file_mount(fd, true, &target->fds[INIT_FD_FIRST], e);
     return result < 0 ? result : add_args(target, options->words, e);

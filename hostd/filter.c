@@ -387,6 +387,11 @@ static const struct rule process[] = {
     ANY("recvmmsg"),
 };
 
+/* A shell and what it starts, beside a service: a process that may be any program of its root, one after the other. */
+static const struct rule tools[] = {
+    ANY("execve"),
+};
+
 /* PID 1 after its loop starts: waits, moves bytes, makes and hands over wires, reaps, ends. */
 static const struct rule init[] = {
     ANY("poll"),
@@ -485,6 +490,7 @@ static const struct table service_tables[][TABLES_MAX] = {
 };
 _Static_assert(ARRAY_COUNT(service_tables) == PROFILE_COUNT, "every profile has its tables");
 
+static const struct table tools_tables[TABLES_MAX] = {TABLE(process), TABLE(tools)};
 static const struct table init_tables[TABLES_MAX] = {TABLE(init)};
 static const struct table parser_tables[TABLES_MAX] = {TABLE(parser)};
 static const struct table client_tables[TABLES_MAX] = {TABLE(client)};
@@ -496,6 +502,11 @@ int filter_service(enum plan_profile profile, struct filter *ret_filter, struct 
 {
     assert(profile < PROFILE_COUNT);
     return compile(service_tables[profile], plan_profile_name(profile), ret_filter, e);
+}
+
+int filter_tools(struct filter *ret_filter, struct err *e)
+{
+    return compile(tools_tables, "tools", ret_filter, e);
 }
 
 int filter_init(struct filter *ret_filter, struct err *e)

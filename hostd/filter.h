@@ -12,7 +12,7 @@
  *      mapping, or another program than execveat of a descriptor.  The filter of process services allows sockets of two
  *      families, and mappings that are executable but not writable.
  *
- * Callers: spawn (service, init), manifest (parser), `hostd call` (client), `hostd plan` (names).
+ * Callers: spawn (service, init), manifest (parser), `hostd call` (client), `hostd exec` (tools), `hostd plan` (names).
  */
 #ifndef HOSTD_FILTER_H
 #define HOSTD_FILTER_H
@@ -33,6 +33,9 @@ struct filter {
 
 /* The filter of a service's program, from before its exec on. */
 int filter_service(enum plan_profile profile, struct filter *ret_filter, struct err *e);
+
+/* The filter of tools beside a service (`hostd exec --tools`): that of process services, and execve. */
+int filter_tools(struct filter *ret_filter, struct err *e);
 
 /* The filter of PID 1, once its loop runs. */
 int filter_init(struct filter *ret_filter, struct err *e);

@@ -27,7 +27,7 @@ static const struct command commands[] = {
     {"explain", "[FILE|--app NAME] [--json] FROM TO[.INTERFACE.METHOD]",
      "say who may call whom, and which line says so", cmd_explain},
     {"logs", "[--app NAME] [-f] [--since TIME] [--json] [SERVICE]", "show what services printed", cmd_logs},
-    {"exec", "[--app NAME] [--as-root] [--wires] SERVICE -- CMD [ARGUMENTS]",
+    {"exec", "[--app NAME] [--tools] [--as-root] [--wires] SERVICE -- CMD [ARGUMENTS]",
      "run a program under all that confines a service", cmd_exec},
     {"stop", "[--app NAME]", "stop an application, in order", cmd_stop},
     {"call", "[--app NAME] [--timeout SECONDS] [--list] SERVICE [INTERFACE.METHOD [JSON|-]]",

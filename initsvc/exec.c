@@ -43,10 +43,15 @@ static int enter_tools_root(struct init *init, struct err *e)
         entries[count++] = (struct rootfs_entry){
             .to = mounts[i].to, .mount_fd = init->fds[mounts[i].fd_index], .is_directory = mounts[i].is_directory};
     }
-    int result = rootfs_enter(entries, count, NULL, e);
+    struct rootfs_process process = {.hosts_fd = -1, .notify_fd = -1};
+    int result = rootfs_enter(entries, count, &process, e);
     for (uint32_t i = 1; i <= count; i++)
         fd_close(&init->fds[mounts[i].fd_index]);
-    return result;
+    if (result < 0)
+        return result;
+    init->hosts_fd = process.hosts_fd;
+    process_write_hosts(init);
+    return 0;
 }
 
 int exec_enter_root(struct init *init, struct err *e)

@@ -304,7 +304,7 @@ static int make_channels(struct init *init, struct child_fds *child, struct err 
 {
     int note_read_fd = -1;
     int result = make_output(init, child, e);
-    if (result == 0 && init_is_process(init))
+    if (result == 0 && (init_is_process(init) || exec_is_on(init, INIT_EXEC_NO_RING)))
         return 0; /* no ring, and no notes */
     if (result == 0)
         result = make_pipe(&init->note_up_fd, &child->note_write_fd, e);
@@ -385,9 +385,11 @@ static void confine(struct init *init)
     if (init_is_plain(init))
         return;
     const struct init_setup *setup = init->setup;
+    /* A command is ended from outside. */
+    bool may_signal = init_is_process(init) && !exec_is_on(init, INIT_EXEC);
     /* Without a capability a signal reaches only processes of one's own real or effective user: so we take the real one
      * of a process service, for SIGTERM.  It gives the service no more than signals to us, which we all block. */
-    if (seal_drop_all(init_is_process(init) ? setup->uid : 0, 0, 0, &e) < 0)
+    if (seal_drop_all(may_signal ? setup->uid : 0, 0, 0, &e) < 0)
         fail(init, STAGE_CONFINE, &e);
     if (seal_filter((const char *)setup + setup->init_filter_at, setup->init_filter_bytes, &e) < 0)
         fail(init, STAGE_CONFINE, &e);

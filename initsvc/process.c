@@ -75,7 +75,8 @@ static int allow_port(int ruleset_fd, const struct contract_link *link, uint16_t
     return 0;
 }
 
-/* The root may be read, its program and the program's interpreter executed; data and /tmp may be written to; TCP only
+/* Also for tools beside a service (exec.c): their root is like a process's, and a sealed service has no port.
+ * The root may be read, its program and the program's interpreter executed; data and /tmp may be written to; TCP only
  * on the ports of its links. */
 int process_rules(const struct init *init, int ruleset_fd, uint64_t handled_fs, uint64_t handled_net, struct err *e)
 {
@@ -87,7 +88,7 @@ int process_rules(const struct init *init, int ruleset_fd, uint64_t handled_fs, 
         result = seal_allow_below(ruleset_fd, program_of(init), LANDLOCK_ACCESS_FS_EXECUTE & handled_fs, false, e);
     if (result == 0 && setup->interpreter[0] && is_own_root)
         result = seal_allow_below(ruleset_fd, setup->interpreter, LANDLOCK_ACCESS_FS_EXECUTE & handled_fs, false, e);
-    if (result == 0 && is_own_root)
+    if (result == 0)
         result = seal_allow_below(ruleset_fd, "/tmp", WRITE & handled_fs, true, e);
     for (uint32_t i = 0; result == 0 && i < setup->mount_count; i++) {
         if (mounts[i].is_writable)
@@ -98,7 +99,7 @@ int process_rules(const struct init *init, int ruleset_fd, uint64_t handled_fs, 
         else if (mounts[i].is_device)
             result = seal_allow_below(ruleset_fd, mounts[i].to, LANDLOCK_ACCESS_FS_WRITE_FILE & handled_fs, false, e);
     }
-    for (size_t i = 0; result == 0 && handled_net && i < init->link_count; i++)
+    for (size_t i = 0; result == 0 && handled_net && init_is_process(init) && i < init->link_count; i++)
         result = allow_port(ruleset_fd, &contract_links(init)[i], init->links[i].wire.port, e);
     return result;
 }

@@ -215,18 +215,14 @@ static int make_ruleset(const struct init *init, int *ret_fd, struct err *e)
         return err_sys(e, -errno, "make a Landlock ruleset");
 
     const struct init_mount *mounts = (const void *)((const char *)init->setup + init->setup->mounts_at);
-    int result =
-        init_is_process(init) ? process_rules(init, fd, attr.handled_access_fs, attr.handled_access_net, e) : 0;
-    for (uint32_t i = 0; result == 0 && !init_is_process(init) && i < init->setup->mount_count; i++) {
+    const bool is_process_like = init_is_process(init) || exec_is_on(init, INIT_EXEC_TOOLS);
+    int result = is_process_like ? process_rules(init, fd, attr.handled_access_fs, attr.handled_access_net, e) : 0;
+    for (uint32_t i = 0; result == 0 && !is_process_like && i < init->setup->mount_count; i++) {
         uint64_t access = LANDLOCK_READ;
         if (i == 0)
             access = LANDLOCK_RUN;
         else if (mounts[i].is_writable)
             access = LANDLOCK_WRITE | LANDLOCK_ACCESS_FS_TRUNCATE;
-        else if (mounts[i].is_executable)
-            access |= LANDLOCK_ACCESS_FS_EXECUTE;
-        if (i == 0 && exec_is_on(init, INIT_EXEC_TOOLS))
-            continue; /* the service's program is not in that root */
         result = seal_allow_below(fd, mounts[i].to, access & attr.handled_access_fs, mounts[i].is_directory, e);
     }
     /* The program of a command is none of the root's. */

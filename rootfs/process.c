@@ -37,6 +37,8 @@ static const struct {
 static int write_file(int root_fd, const char *path, const char *text, struct err *e)
 {
     FD_AUTO int fd = openat(root_fd, path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+    if (fd < 0 && errno == EEXIST)
+        return 0; /* one of the list's `files` */
     if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
         return err_sys(e, -errno, "write /%s", path);
     return 0;

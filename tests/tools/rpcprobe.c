@@ -14,6 +14,9 @@
  * `rpcprobe: done`.  $FIELD is that field of the last reply that had it; a call marked `until` is repeated until it is
  * OK (UNTIL_MS_MAX), for what another service has to do first.
  *
+ * Beside a service (`hostd exec --wires SERVICE -- rpcprobe CALL...`) it makes the calls that are its arguments, and
+ * ends.
+ *
  * It also answers Profile.Render, with the calling service's name and, in plain mode, that it is not verified, so that
  * it may stand where the profile service does.
  */
@@ -119,9 +122,15 @@ static void call_all(void *arg)
     puts("rpcprobe: done");
 }
 
+static char **given_calls; /* NULL at the end */
+
 static int start(struct err *e)
 {
     (void)setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* a pipe would be buffered until the end; cannot fail before output */
+    for (char **call = given_calls; *call != NULL; call++)
+        call_one(*call);
+    if (*given_calls != NULL)
+        exit(0);
     int r = rpc_spawn(call_all, NULL);
     return r == 0 ? 0 : err_set(e, r, "rpcprobe: no fibre for the calls");
 }
@@ -139,7 +148,8 @@ int main(int argc, char **argv)
 {
     static const struct profile_handlers handlers = {.render = render};
     static struct rpc_interface interfaces[1];
+    given_calls = argv + 1;
     interfaces[0] = profile_interface(&handlers);
     static const struct rpc_service service = {.interfaces = interfaces, .interface_count = 1, .start = start};
-    return rpc_main(argc, argv, &service);
+    return rpc_main(1, argv, &service);
 }

@@ -7,6 +7,7 @@
  *   scprobe ring LAST           every operation below LAST on the sealed ring, and every flag of a submission
  *   scprobe registrations LAST  as root, so without the filter of system calls: every registration of that ring
  *   scprobe paths PATH...       how each path can be opened
+ *   scprobe wait                says so, and waits to be killed
  * Outside, as root:
  *   scprobe filter PID          takes the filter that a process is under (ptrace), walks it for the arguments that it
  *                               looks at, and tries every number under that very filter
@@ -111,7 +112,8 @@ static bool is_passed_by_kernel(long number)
 /* Calls of which no arguments are harmless to the caller: `scprobe one`. */
 static bool is_deadly(long number)
 {
-    return number == SYS_exit || number == SYS_exit_group || number == SYS_rt_sigreturn || is_passed_by_kernel(number);
+    return number == SYS_exit || number == SYS_exit_group || number == SYS_rt_sigreturn || number == SYS_pause ||
+           is_passed_by_kernel(number);
 }
 
 /* Inside: one after the other. */
@@ -646,6 +648,10 @@ static int print_seals(const char *path)
 int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "";
+    if (strcmp(mode, "wait") == 0) {
+        uint64_t never;
+        return puts("waiting") < 0 || fflush(stdout) != 0 || read(CONTRACT_EVENT_FD, &never, sizeof never) < 0;
+    }
     if (strcmp(mode, "calls") == 0)
         try_numbers(decided_inside);
     else if (argc == 3 && strcmp(mode, "one") == 0)
