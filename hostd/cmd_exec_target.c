@@ -87,14 +87,13 @@ static int open_initsvc(struct exec_target *target, struct err *e)
 {
     char path[PATH_MAX];
     struct stat ours, theirs;
-    ssize_t bytes = readlink("/proc/self/exe", path, sizeof path - sizeof "initsvc");
-    if (bytes < 0)
-        return err_sys(e, -errno, "read /proc/self/exe");
-    path[bytes] = '\0';
-    memcpy(strrchr(path, '/') + 1, "initsvc", sizeof "initsvc"); /* an absolute path has a slash */
-    target->initsvc_fd = open(path, O_PATH | O_CLOEXEC);
+    int result = manifest_bin_dir(path);
+    if (result < 0)
+        return err_sys(e, result, "find the folder of hostd's programs");
+    FD_AUTO int bin_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    target->initsvc_fd = bin_fd < 0 ? -1 : openat(bin_fd, "initsvc", O_PATH | O_CLOEXEC);
     if (target->initsvc_fd < 0 || fstat(target->initsvc_fd, &ours) < 0)
-        return err_sys(e, -errno, "open %s", path);
+        return err_sys(e, -errno, "open %s/initsvc", path);
     (void)snprintf(path, sizeof path, "/proc/%d/exe", (int)target->init_pid);
     if (stat(path, &theirs) < 0)
         return err_sys(e, -errno, "stat %s", path);
