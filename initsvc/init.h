@@ -15,6 +15,8 @@
 
 #define LINKS_MAX 256u /* MANIFEST_LINKS_PER_SERVICE_MAX: what hostd may ask for */
 
+#define DENIED_METHODS_MAX 8u /* counted each for itself while nobody hears of them; more share the last count */
+
 /* One link, as PID 1 keeps it. */
 struct link {
     struct init_wire wire;
@@ -22,9 +24,12 @@ struct link {
     bool is_dialing; /* fd is a connect under way */
     bool has_want;   /* the service waits for a wire in want_slot */
     uint32_t want_slot;
-    uint64_t retry_at_ms;                          /* next dial, 0 = none planned */
-    uint32_t pause_ms;                             /* before the next dial after a failed one */
-    uint32_t denied, denied_method, broken, calls; /* not yet told to hostd */
+    uint64_t retry_at_ms; /* next dial, 0 = none planned */
+    uint32_t pause_ms;    /* before the next dial after a failed one */
+    struct denied {
+        uint32_t method, count;
+    } denied[DENIED_METHODS_MAX];
+    uint32_t broken, calls; /* not yet told to hostd, like the denied ones */
 };
 
 #define OPERATOR_WAITING_MAX 4u /* connections of `hostd call`; one more is closed at once */

@@ -250,6 +250,21 @@ static void flush_count(struct init *init, uint32_t index, uint32_t kind, uint32
         *count = 0; /* else: told with the next turn */
 }
 
+static void flush_denied(struct init *init, uint32_t index, struct link *link)
+{
+    for (uint32_t i = 0; i < DENIED_METHODS_MAX; i++)
+        flush_count(init, index, NOTE_DENIED, &link->denied[i].count, link->denied[i].method);
+}
+
+static void count_denied(struct link *link, const struct note_up *note)
+{
+    struct denied *denied = link->denied;
+    while (denied->count > 0 && denied->method != note->method && denied < link->denied + DENIED_METHODS_MAX - 1)
+        denied++;
+    denied->method = note->method;
+    denied->count += note->count;
+}
+
 void loop_ready(struct init *init)
 {
     init->is_ready = true;
@@ -284,10 +299,7 @@ static void service_note(struct init *init, const struct note_up *note)
         serve_want(init, note->link);
         return;
     case NOTE_DENIED:
-        if (link->denied_method != note->method) /* of each method its own count */
-            flush_count(init, note->link, NOTE_DENIED, &link->denied, link->denied_method);
-        link->denied += note->count;
-        link->denied_method = note->method;
+        count_denied(link, note);
         return;
     case NOTE_BROKEN:
         link->broken += note->count;
@@ -315,11 +327,11 @@ static void flush_counts(struct init *init)
 {
     for (uint32_t i = 0; i < init->link_count; i++) {
         struct link *link = &init->links[i];
-        flush_count(init, i, NOTE_DENIED, &link->denied, link->denied_method);
+        flush_denied(init, i, link);
         flush_count(init, i, NOTE_BROKEN, &link->broken, 0);
         flush_count(init, i, NOTE_CALLS, &link->calls, 0);
     }
-    flush_count(init, OPERATOR_LINK, NOTE_DENIED, &init->operator.denied, init->operator.denied_method);
+    flush_denied(init, OPERATOR_LINK, &init->operator);
     flush_count(init, OPERATOR_LINK, NOTE_BROKEN, &init->operator.broken, 0);
     flush_count(init, OPERATOR_LINK, NOTE_CALLS, &init->operator.calls, 0);
 }

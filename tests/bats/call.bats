@@ -10,6 +10,9 @@ setup_file() {
 [service.probe]
 exec = "$TOOLS/rpc-probe"
 operator = ["Rpc_probe.Say", "Rpc_probe.Sleep", "Rpc_probe.Big"]
+[service.gone]
+exec = "$TOOLS/rpc-probe"
+restart = "never"
 EOF
     app_start "$BATS_FILE_TMPDIR/app.toml"
     register alice secret
@@ -140,6 +143,12 @@ EOF
     run -1 call --timeout 1 probe Rpc_probe.Say '{}'
     assert_output --partial "DEADLINE_EXCEEDED: no answer within"
     kill -CONT "$(service_pid probe)"
+    kill -KILL "$(service_pid gone)"
+    ended() { [ "$(service gone .init_pid)" = null ]; }
+    wait_until 10 ended
+    run -1 call gone Rpc_probe.Say '{}'
+    assert_output --partial "service 'gone' is failed (last end: was killed by signal 9"
+    run -0 call --list gone
     run -0 call probe Rpc_probe.Say '{"text": "still here", "items": [{"text": "x", "number": "18446744073709551615"}]}'
     assert_output --partial '"still here"'
 }

@@ -83,6 +83,51 @@ has_event() { [ -n "$(events_of "$1" "select($2)")" ]; }
     assert_output --partial "does not run"
 }
 
+@test "methods that were denied together are events of their own" {
+    calls='"echo Echo.Say text=a", "auth Auth.Register", "auth Auth.Check", "auth Auth.Check", "auth Auth.Logout"'
+    app_stop
+    cat >"$BATS_FILE_TMPDIR/many.toml" <<EOF
+[app]
+name = "events"
+[service.front]
+exec = "$TOOLS/rpcprobe"
+[service.front.config]
+calls = [$calls]
+[service.echo]
+exec = "echo"
+[service.auth]
+exec = "auth"
+data = ["cred"]
+[[link]]
+from = "front"
+to = "echo"
+allow = []
+[[link]]
+from = "front"
+to = "auth"
+allow = ["Auth.Login"]
+EOF
+    app_start "$BATS_FILE_TMPDIR/many.toml"
+    each() {
+        [ "$(events --json | jq -s -c '[.[] | select(.type == "denied")] | group_by(.method) | map({(.[0].method): (map(.count) | add)}) | add')" = \
+            '{"Auth.Check":2,"Auth.Logout":1,"Auth.Register":1,"Echo.Say":1}' ]
+    }
+    wait_until 10 each
+}
+
+@test "events outlive a hostd that is killed, and the next one goes on with them" {
+    before=$(events --json | wc -l)
+    [ "$before" -ge 4 ]
+    kill -KILL "$(cat "$BATS_FILE_TMPDIR/hostd.pid")"
+    wait_until 10 gone "$(cat "$BATS_FILE_TMPDIR/hostd.pid")"
+    assert_equal "$(events --json | wc -l)" "$before" # nobody runs that could be asked
+    app_start "$BATS_FILE_TMPDIR/many.toml"
+    kill -KILL "$(service_pid auth)"
+    later() { [ "$(events --json | wc -l)" -gt "$before" ] && [ -n "$(events_of ended .service)" ]; }
+    wait_until 10 later
+    assert_equal "$(events --json | head -n 1 | jq -r .type)" denied # the oldest is still there
+}
+
 @test "the files have a bound, and a torn or foreign line hides nothing" {
     for file in "/run/hostd/$APP/events".?; do [ "$(stat -c %s "$file")" -le 524288 ]; done
     before=$(events --json | wc -l)
