@@ -69,8 +69,8 @@ run_example() {
 run_sh_block() {
     local line stated code
     while IFS= read -r line; do
-        stated="*" code=$(sed -nE 's/.*\(exit code ([0-9]+)\)$/\1/p' <<<"$line")
-        [[ $line != *"# ... "* ]] || stated=*$(sed -E 's/.*# \.\.\. //; s/ \(exit code [0-9]+\)$//' <<<"$line" | pattern)*
+        stated="*"; code=$(sed -nE 's/.*\(exit code ([0-9]+)\)$/\1/p' <<<"$line")
+        [[ $line != *"# ... "* ]] || stated="*$(sed -E 's/.*# \.\.\. //; s/ \(exit code [0-9]+\)$//' <<<"$line" | pattern)*"
         case $line in
         "" | "make test"*) ;; # this is what `make test` runs
         *) run_example "$line" "$stated" "$code" ;;
