@@ -336,10 +336,15 @@ got() { sed -nE "s/^probe +\| $1 (.*)$/\1/p" "$LOG"; }
     assert_equal "$(got pid-1)" 1
 }
 
-@test "hostd exec runs beside a process as the process is confined" {
-    address=$(link_field probe late in .address)
-    run "$HOSTD" exec --app "$APP" probe -- "$TOOLS/netprobe" 500 <<<"tcp $address 80"
-    refute_output --partial open
+@test "hostd exec runs a program beside a process, in its root and under its confinement" {
+    run "$HOSTD" exec --app "$APP" probe -- "$TOOLS/scprobe" paths /probe.py /tmp/file /etc/hosts /etc/shadow
+    assert_success
+    assert_line "/probe.py: read yes list ENOTDIR write EACCES"
+    assert_line "/tmp/file: read yes list ENOTDIR write yes" # the probe's own
+    assert_line "/etc/hosts: read yes list ENOTDIR write EACCES"
+    assert_line "/etc/shadow: read ENOENT list ENOENT write ENOENT"
+    run "$HOSTD" exec --app "$APP" probe -- "$TOOLS/scprobe" one i386
+    assert_failure
 }
 
 @test "hostd call of a process says that it has no methods" {

@@ -27,6 +27,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -375,6 +376,10 @@ static void a_process_is_no_more_than_a_process(void **state)
     ALLOWED(&filter, mmap, 0, 4096, PROT_READ | PROT_EXEC);
     REFUSED(&filter, mmap, 0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC);
     REFUSED(&filter, mprotect, 0, 4096, PROT_WRITE | PROT_EXEC);
+    ALLOWED(&filter, setpriority, PRIO_PROCESS, 0, 10);
+    REFUSED(&filter, setpriority, PRIO_PROCESS, 1, 10); /* PID 1 */
+    REFUSED(&filter, setpriority, PRIO_USER, 0, 10);
+    REFUSED(&filter, sched_setaffinity, 1);
     REFUSED(&filter, prctl, PR_SET_SECCOMP);
     REFUSED(&filter, prctl, PR_SET_MM);
     REFUSED(&filter, prctl, PR_SET_SECUREBITS);
