@@ -38,6 +38,9 @@ teardown_file() { app_stop; }
 @test "ps and plan tell what is a process, and by which profile it is confined" {
     assert_equal "$(service web '[.kind, .profile] | join(" ")')" "process process"
     assert_equal "$(service echo '[.kind, .profile] | join(" ")')" "sealed bare"
+    run "$HOSTD" ps --app "$APP"
+    assert_line --regexp ' web .* process$'
+    assert_line --regexp ' echo .* bare$'
     run "$HOSTD" plan "$BATS_FILE_TMPDIR/app.toml"
     assert_line --regexp '^process web +\(/usr/sbin/nginx\)'
     assert_line --regexp '^ +library .*/libpcre2-8\.so\.0$'
