@@ -31,7 +31,8 @@
 #define IDS_FIRST 0x20000000u  /* well above what distributions hand out to users and containers */
 #define IDS_PER_APP (1u << 26) /* 1,024 services of 65,536 ids */
 #define IDS_APPS 32u           /* so the last one ends below 2^32 - 1 */
-#define LEFTOVER_MS_MAX 2000   /* for a killed process to be gone */
+#define REMOVE_TRIES_MAX 3
+#define LEFTOVER_MS_MAX 2000 /* for a killed process to be gone */
 
 /* ---- small files ---- */
 
@@ -252,7 +253,9 @@ static int remove_entry(const char *path, const struct stat *status, int kind, s
 void rundir_close(struct app *app)
 {
     if (app->lock_fd >= 0) { /* never of an application that somebody else runs */
-        (void)nftw(app->run_dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+        /* A walk that was cut short is begun again: what stays would be taken for an application that died. */
+        for (int tries = 0; tries < REMOVE_TRIES_MAX && access(app->run_dir, F_OK) == 0; tries++)
+            (void)nftw(app->run_dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
         (void)rmdir(RUN_ROOT); /* stays while another application runs */
     }
     fd_close(&app->lock_fd);

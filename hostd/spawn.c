@@ -201,7 +201,7 @@ int spawn_ingresses(struct app *app, struct err *e)
 /* ---- the child ---- */
 
 /* Between clone3 and exec.  We are nobody yet: ids come with the maps, which hostd writes before it sends the setup. */
-static _Noreturn void child_main(int stage_fd, int initsvc_fd, bool is_plain)
+static _Noreturn void child_main(int stage_fd, int hostd_pidfd, int initsvc_fd, bool is_plain)
 {
     struct init_message message = {.kind = INIT_STAGE, .stage = STAGE_IDS};
     sigset_t none;
@@ -210,8 +210,10 @@ static _Noreturn void child_main(int stage_fd, int initsvc_fd, bool is_plain)
     /* Ctrl-C is for hostd, which stops services in order; a terminal would signal each of its own session. */
     (void)setsid(); /* cannot fail in a fresh child */
 
-    struct pollfd setup = {.fd = stage_fd, .events = POLLIN};
-    if (poll(&setup, 1, -1) != 1 || !(setup.revents & POLLIN))
+    /* hostd's own end of the socket is a descriptor of ours as well, and would keep it open: its death shows by its
+     * pidfd only.  Without that we would wait for ever, and hold its lock. */
+    struct pollfd waits[] = {{.fd = stage_fd, .events = POLLIN}, {.fd = hostd_pidfd, .events = POLLIN}};
+    if (poll(waits, 2, -1) < 0 || !(waits[0].revents & POLLIN))
         _exit(1); /* hostd is gone, or gave up */
     if (is_plain) {
         ; /* the ids of hostd's user */
@@ -264,7 +266,7 @@ static int clone_in(struct app *app, struct instance *instance, int cgroup_fd, i
     pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
     int clone_errno = errno;
     if (pid == 0)
-        child_main(child_stage_fd, app->initsvc_fd, app->is_plain);
+        child_main(child_stage_fd, app->hostd_pidfd, app->initsvc_fd, app->is_plain);
     if (!app->is_plain && setns(own_netns, CLONE_NEWNET) < 0)
         abort(); /* nothing we would do from here on would happen where it should */
     if (pid < 0) {

@@ -309,8 +309,8 @@ static void log_seal(const struct task *task)
 
 static void go_on(struct task *task, int signal)
 {
-    /* What was injected is done: the others need no stops any more, but those whose seals are listed. */
-    bool is_over = injected >= options.times && !(options.log && strstr(task->role, ".init"));
+    /* What was injected is done: no stops any more, unless there is a list to be kept. */
+    bool is_over = injected >= options.times && !options.log;
     bool is_done = task->is_released || (is_over && !task->is_inside);
     (void)ptrace(is_done ? PTRACE_CONT : PTRACE_SYSCALL, task->pid, NULL, (void *)(long)signal);
 }
