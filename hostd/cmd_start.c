@@ -271,6 +271,26 @@ static void announce(const struct app *app)
 
 /* ---- --detach ---- */
 
+/* What becomes of the start, as the exit code.  A child that does not say so is stopped, if it still runs: nothing may
+ * run that the caller takes for failed. */
+static int hear_of_start(pid_t pid, int read_fd)
+{
+    unsigned char code = 1;
+    int wait_status = 0;
+    if (read(read_fd, &code, 1) == 1)
+        return code;
+    (void)kill(pid, SIGTERM); /* our own child, not reaped yet */
+    while (waitpid(pid, &wait_status, 0) < 0 && errno == EINTR)
+        ;
+    if (WIFSIGNALED(wait_status))
+        (void)fprintf(stderr, "hostd: ended by signal %d before the application was ready (the next start cleans up)\n",
+                      WTERMSIG(wait_status));
+    else
+        (void)fprintf(stderr, "hostd: stopped again: how the start went could not be heard (exit code %d)\n",
+                      WEXITSTATUS(wait_status));
+    return 1;
+}
+
 /* Forks; the parent waits for the child's word and returns its exit code, the child goes on with *ret_report_fd >= 0.
  */
 static int detach(int *ret_report_fd, int *ret_code)
@@ -289,10 +309,7 @@ static int detach(int *ret_report_fd, int *ret_code)
         return 0;
     }
     fd_close(&write_fd);
-    unsigned char code = 1;
-    if (read(read_fd, &code, 1) != 1)
-        code = 1; /* it died without a word; it has printed why, or the kernel has */
-    *ret_code = code;
+    *ret_code = hear_of_start(pid, read_fd);
     return 1;
 }
 
@@ -403,7 +420,10 @@ int cmd_start(int argc, char **argv)
         (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* instance_done() waits for services; cannot fail */
     app.name = options.name ? options.name : manifest->app;
     int report_fd = -1;
-    if (options.is_detached && detach(&report_fd, &code) != 0)
-        return code;
+    int detached = options.is_detached ? detach(&report_fd, &code) : 0;
+    if (detached < 0)
+        (void)fprintf(stderr, "hostd: cannot go into the background: %s\n", strerror(-detached));
+    if (detached != 0)
+        return detached < 0 ? 1 : code;
     return run(&app, manifest, &options, &report_fd);
 }

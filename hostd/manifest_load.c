@@ -362,7 +362,7 @@ static int run_parser(const struct source *source, child_work *work, uint32_t ti
     int sockets[2];
     if (filter_parser(&filter, &e) < 0) {
         (void)snprintf(report, MANIFEST_REPORT_BYTES, "hostd: %s\n", e.text);
-        return e.code;
+        return e.code == -EINVAL ? -EIO : e.code; /* EINVAL would say that the list is wrong */
     }
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
         return report_failure(report, source->name, -errno, "socket for the parser");

@@ -188,7 +188,7 @@ static int open_state(struct app *app, struct err *e)
     return app->state_fd < 0 ? err_sys(e, -errno, "open %s", app->state_dir) : 0;
 }
 
-int rundir_open(struct app *app, struct err *e)
+static int open_locked(struct app *app, struct err *e)
 {
     (void)snprintf(app->run_dir, sizeof app->run_dir, "%s/%s", RUN_ROOT, app->name);
     int result = -ENOENT;
@@ -216,6 +216,17 @@ int rundir_open(struct app *app, struct err *e)
         locked.st_ino != named.st_ino)
         return err_set(e, -EBUSY, "application '%s' is being stopped; try again", app->name);
     app->lock_fd = fd_take(&lock_fd);
+    return 0;
+}
+
+int rundir_open(struct app *app, struct err *e)
+{
+    int result = open_locked(app, e);
+    if (result < 0) {
+        (void)rmdir(app->run_dir); /* when it is empty: without its lock no more than that is ours */
+        (void)rmdir(RUN_ROOT);
+        return result;
+    }
     result = end_leftovers(app, e);
     if (result < 0)
         return result;

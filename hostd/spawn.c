@@ -267,8 +267,8 @@ static int clone_in(struct app *app, struct instance *instance, int cgroup_fd, i
     int clone_errno = errno;
     if (pid == 0)
         child_main(child_stage_fd, app->hostd_pidfd, app->initsvc_fd, app->is_plain);
-    if (!app->is_plain && setns(own_netns, CLONE_NEWNET) < 0)
-        abort(); /* nothing we would do from here on would happen where it should */
+    if (!app->is_plain)
+        net_namespace_return(own_netns);
     if (pid < 0) {
         (void)err_sys(e, -clone_errno, "clone3 with new user, mount, pid, ipc and uts namespaces");
         if (clone_errno == EPERM)

@@ -180,7 +180,7 @@ int net_namespace_new(int *ret_netns_fd, struct err *e)
             (void)err_hint(e, "needs CAP_SYS_ADMIN: run as root");
         return code;
     }
-    /* From here to netns_return() this thread is in the new namespace. */
+    /* From here to net_namespace_return() this thread is in the new namespace. */
     netns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
     if (netns_fd < 0)
         code = err_sys(e, -errno, "open new network namespace");
@@ -188,7 +188,7 @@ int net_namespace_new(int *ret_netns_fd, struct err *e)
         code = sysctls_set("ipv4", sysctls_ipv4, ARRAY_COUNT(sysctls_ipv4), false, e);
     if (code == 0)
         code = sysctls_set("ipv6", sysctls_ipv6, ARRAY_COUNT(sysctls_ipv6), true, e);
-    netns_return(home_fd);
+    net_namespace_return(home_fd);
     if (code == 0)
         *ret_netns_fd = fd_take(&netns_fd);
     return code;
@@ -204,7 +204,7 @@ int net_namespace_let_bind(int netns_fd, struct err *e)
     if (code < 0)
         return code;
     code = sysctls_set("ipv4", &any_port, 1, false, e);
-    netns_return(home_fd);
+    net_namespace_return(home_fd);
     return code;
 }
 

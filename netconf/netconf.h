@@ -50,6 +50,13 @@ struct net_counters {
  */
 int net_namespace_new(int *ret_netns_fd, struct err *e);
 
+/*
+ * Back to the network namespace that home_fd names, after setns() into a service's.  Tries again for a moment (memory
+ * may be short); whoever cannot come back must not go on, for nothing that it did would happen where it should: it says
+ * so on stderr and aborts.
+ */
+void net_namespace_return(int home_fd);
+
 /* Lets programs of the namespace listen on ports below 1,024: there, the wires' filters decide what a port means. */
 int net_namespace_let_bind(int netns_fd, struct err *e);
 

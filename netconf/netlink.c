@@ -21,8 +21,9 @@
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 
-#define REPLY_BYTES 32768  /* the kernel fills dumps up to this, and no more, per receive */
-#define CHUNK_MESSAGES 32u /* whose answers fit the receive queue: one about a link counts 2 to 5 KB of 208 */
+#define RETURN_TRIES_MAX 100 /* a tenth of a second */
+#define REPLY_BYTES 32768    /* the kernel fills dumps up to this, and no more, per receive */
+#define CHUNK_MESSAGES 32u   /* whose answers fit the receive queue: one about a link counts 2 to 5 KB of 208 */
 #define CHUNK_BYTES 24576u
 #define SEND_BYTES_DEFAULT 65536u   /* what a socket takes in one send without being asked */
 #define BATCH_BYTES_MAX (64u << 20) /* a filter of 8,192 links is 16 MiB */
@@ -53,9 +54,13 @@ int netns_enter(int netns_fd, struct err *e)
     return 0;
 }
 
-void netns_return(int home_fd)
+void net_namespace_return(int home_fd)
 {
-    if (setns(home_fd, CLONE_NEWNET) < 0) {
+    for (int tries = 0; setns(home_fd, CLONE_NEWNET) < 0; tries++) {
+        if (tries < RETURN_TRIES_MAX) {
+            (void)poll(NULL, 0, 1);
+            continue;
+        }
         /* netlink.h I1.  stderr by hand: modules do not log, but these are this process's last words. */
         char text[128];
         int length = snprintf(text, sizeof text, "netconf: cannot return to own network namespace: %s; aborting\n",
@@ -93,7 +98,7 @@ int netlink_open(int home_fd, int netns_fd, struct netlink *ret_route, struct ne
     if (code == 0 && ret_filter)
         code = socket_open(NETLINK_NETFILTER, &filter, e);
     if (netns_fd >= 0)
-        netns_return(home_fd);
+        net_namespace_return(home_fd);
     if (code < 0)
         return code;
     if (ret_route)

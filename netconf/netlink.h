@@ -72,9 +72,9 @@ struct netlink_batch {
 /* Opens the calling thread's network namespace, to come back to. */
 int netns_home(int *ret_home_fd, struct err *e);
 
-/* Enters a network namespace.  After 0, netns_return() is a must. */
+/* Enters a network namespace.  After 0, net_namespace_return() is a must. */
 int netns_enter(int netns_fd, struct err *e);
-void netns_return(int home_fd);
+/* The way back is net_namespace_return() of netconf.h. */
 
 /* Opens the sockets asked for (either may be NULL) inside a namespace; netns_fd -1 is the caller's own. */
 int netlink_open(int home_fd, int netns_fd, struct netlink *ret_route, struct netlink *ret_filter, struct err *e);

@@ -19,7 +19,8 @@
  * PID namespace is .initN, a child of that .service; one with a user namespace alone .idmapN.  What execs something
  * else than hostd or initsvc is let go.
  *
- * A call that fails is not made, but close: that one is made first, because no kernel leaves a descriptor open.
+ * A call that fails is not made, but close: that one is made first, because no kernel leaves a descriptor open.  brk
+ * fails as the kernel makes it fail: by saying where the end of the heap is already.
  * Exit code: that of the command; 3 when no call fitted, 4 when time was up.  x86-64.
  */
 #include <elf.h>
@@ -82,6 +83,7 @@ static struct options {
 } options = {.nth = 0, .times = 1, .seconds = 60};
 
 static struct task tasks[TASKS_MAX];
+static bool is_begun;                  /* the command's program runs, or we are attached */
 static unsigned long fitted, injected; /* calls that fitted; that were made to fail */
 
 static struct task *task_of(pid_t pid)
@@ -266,7 +268,8 @@ static void log_seal(const struct task *task)
         return;
     switch (number) {
     case SYS_prctl:
-        if (r->rdi == PR_CAPBSET_READ || r->rdi == PR_SET_NAME || r->rdi == PR_SET_VMA)
+        if (r->rdi == PR_CAPBSET_READ || r->rdi == PR_SET_NAME || r->rdi == PR_SET_VMA ||
+            (r->rdi == PR_SET_PDEATHSIG && r->rsi == 0))
             return;
         (void)fprintf(options.log, "seal %s prctl %llu %llu\n", task->role, r->rdi, r->rsi);
         return;
@@ -320,6 +323,8 @@ static void enter_call(struct task *task)
     task->is_inside = true;
     if (ptrace(PTRACE_GETREGS, task->pid, NULL, &task->entry) < 0)
         return;
+    if (!is_begun)
+        return; /* our own child's way to its exec */
     task->calls++;
     const char *name = call_name((long)task->entry.orig_rax);
     if (options.log && options.is_listing)
@@ -337,10 +342,13 @@ static void enter_call(struct task *task)
     }
     task->is_injected = true;
     task->is_replaced = task->entry.orig_rax != SYS_close;
-    if (!task->is_replaced)
-        return;
     struct user_regs_struct changed = task->entry;
-    changed.orig_rax = (unsigned long long)-1;
+    if (task->entry.orig_rax == SYS_brk) {
+        task->is_injected = task->is_replaced = false;
+        changed.rdi = 0;
+    } else if (task->is_replaced) {
+        changed.orig_rax = (unsigned long long)-1;
+    }
     (void)ptrace(PTRACE_SETREGS, task->pid, NULL, &changed);
 }
 
@@ -424,6 +432,7 @@ static void handle_stop(struct task *task, int status)
         return;
     }
     case PTRACE_EVENT_EXEC:
+        is_begun = true;
         handle_exec(task);
         if (!task->is_released)
             go_on(task, 0);
@@ -608,6 +617,7 @@ int main(int argc, char **argv)
     (void)sigaction(SIGALRM, &action, NULL);
     (void)alarm(options.seconds);
     int go_fd = -1;
+    is_begun = options.attached != 0;
     pid_t command = optind < argc ? run_command(argv + optind, &go_fd) : 0;
     seize(options.attached ? options.attached : command, options.attached ? "hostd" : "start");
     if (options.attached) { /* its first stop, so that it counts from here */
