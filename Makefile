@@ -60,7 +60,7 @@ endef
 
 # A build that lacks a package says so at once, instead of a compiler's "no such file".
 GOALS := $(or $(MAKECMDGOALS),all)
-ifneq ($(filter-out deps deps-run deps-install deps-bench run test fuzz bench install uninstall coverage check clean help format,$(GOALS)),)
+ifneq ($(filter-out deps deps-run deps-install deps-bench run test faults soak fuzz bench install uninstall coverage check clean help format,$(GOALS)),)
 MISSING := $(call missing,$(RUN_PACKAGES) $(if $(filter man,$(GOALS)),$(INSTALL_PACKAGES)) $(if $(filter unit test-tools,$(GOALS)),libcmocka-dev) $(if $(filter clang,$(GOALS)),clang))
 ifneq ($(MISSING),)
 $(error packages are missing: $(MISSING).  As root, run `make deps`)
@@ -77,6 +77,8 @@ help:
 	@echo 'make fuzz     runs every fuzzer for FUZZ_SECONDS=600 each; make test does for 20'
 	@echo 'make bench    measures; ONLY="rpc zoobar.page" a part of it (benchmarks/README.md)'
 	@echo 'make coverage shows which part of the lines of parsers and policy the tests run; make test wants 90 %'
+	@echo 'make faults   an error, then SIGKILL, at every system call of a start and of a stop (half an hour; EVERY=10 for a tenth)'
+	@echo 'make soak     200 starts and stops, 200 services killed under load, and what the machine holds before and after'
 	@echo 'make check    the rules of the tree: who includes whom, format, shell scripts, static analysis'
 	@echo 'make unit     builds the unit tests into build/unit'
 	@echo 'make deps     installs the Debian packages that are missing (as root)'
@@ -125,6 +127,14 @@ uninstall:
 # The same sources under clang: another compiler's warnings are errors too.
 clang:
 	+@$(BUILD) B=$(B)/clang CC=clang CXX=clang++ all test-tools
+
+# Each system call of a start and a stop made to fail, and its process killed there.  EVERY=K takes each K-th.
+faults: deps
+	+@$(BUILD) all test-tools
+	@exec tests/faults --build $(B) --every $(or $(EVERY),1)
+soak: deps
+	+@$(BUILD) all test-tools
+	@exec tests/soak --build $(B)
 
 check:
 	@exec tests/run --build $(B) check

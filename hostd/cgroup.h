@@ -56,7 +56,8 @@ int cgroup_read(const struct cgroup_trees *trees, enum cgroup_controller control
 /* How often the kernel killed a process of the service because its memory was used up; 0 where it does not say. */
 uint64_t cgroup_oom_kills(const struct cgroup_trees *trees, const char *app, const char *service);
 
-/* Removes the groups of a service, and those of app and hostd when empty.  -EBUSY while a process is left in one. */
+/* Removes the groups of a service (NULL: of the application), and those of app and hostd when empty.  -EBUSY while a
+ * process is left in one. */
 int cgroup_remove(const struct cgroup_trees *trees, const char *app, const char *service);
 
 #endif

@@ -223,10 +223,10 @@ static int open_app(struct app *app, const struct manifest *manifest, const stru
 
 static void close_app(struct app *app)
 {
-    for (size_t i = 0; app->instances && i < app->plan->service_count; i++) {
+    for (size_t i = 0; app->instances && i <= app->plan->service_count; i++) {
+        const char *service = i < app->plan->service_count ? SERVICE_NAME(app, i) : NULL; /* last, the application's */
         /* A group that was just emptied may count its last task for a moment longer. */
-        for (int tries = 0; tries < 200 && cgroup_remove(&app->cgroups, app->name, SERVICE_NAME(app, i)) == -EBUSY;
-             tries++)
+        for (int tries = 0; tries < 200 && cgroup_remove(&app->cgroups, app->name, service) == -EBUSY; tries++)
             (void)usleep(1000);
     }
     for (uint32_t i = 0; app->ingress_fds && i < app->plan->manifest->ingress_count; i++)
