@@ -134,6 +134,7 @@ static int open_tail(struct app *app, struct err *e)
     const struct logtail_options options = {
         .out_fd = STDOUT_FILENO,
         .never_blocks = true,
+        .from_now = true, /* the lines of a hostd that died are not shown again */
         .is_colored = logtail_may_color(STDOUT_FILENO),
     };
     FREE_AUTO char(*names)[NAME_BYTES] = calloc(app->plan->service_count, NAME_BYTES);

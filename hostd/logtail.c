@@ -28,6 +28,7 @@ struct followed {
     off_t offset;
     char head[HEAD_BYTES]; /* as it was when we read it: another one, and the file was emptied in between */
     size_t head_bytes;
+    struct timespec written; /* its last change that we read: one may be emptied and filled to the same byte */
 };
 
 struct line {
@@ -151,6 +152,8 @@ static int open_out(const struct logtail_options *options)
     return fd;
 }
 
+static void skip_old(struct logtail *tail, size_t service, int which);
+
 int logtail_open(const char *run_dir, const char (*names)[NAME_BYTES], size_t count,
                  const struct logtail_options *options, struct logtail **ret_tail, struct err *e)
 {
@@ -185,6 +188,10 @@ int logtail_open(const char *run_dir, const char (*names)[NAME_BYTES], size_t co
         int code = err_sys(e, -errno, "output of the logs");
         logtail_free(tail);
         return code;
+    }
+    for (size_t i = 0; options->from_now && i < count; i++) {
+        skip_old(tail, i, 0);
+        skip_old(tail, i, 1);
     }
     *ret_tail = tail;
     return 0;
@@ -245,18 +252,36 @@ static bool is_full(const struct logtail *tail)
     return tail->options.never_blocks && tail->turn_bytes >= TURN_BYTES_MAX;
 }
 
-static void read_new(struct logtail *tail, size_t service, int which)
+static bool open_file(struct logtail *tail, size_t service, int which)
 {
     struct followed *file = &tail->files[service][which];
-    char path[NAME_BYTES + 4], buffer[LINE_BYTES_MAX];
-    struct stat status;
+    char path[NAME_BYTES + 4];
     (void)snprintf(path, sizeof path, "%s.%d", tail->names[service], which);
     if (file->fd < 0)
         file->fd = openat(tail->logs_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (file->fd < 0 || fstat(file->fd, &status) < 0)
+    return file->fd >= 0;
+}
+
+static void skip_old(struct logtail *tail, size_t service, int which)
+{
+    struct followed *file = &tail->files[service][which];
+    struct stat status;
+    if (!open_file(tail, service, which) || fstat(file->fd, &status) < 0)
         return;
-    if (status.st_size == file->offset)
-        return; /* nothing new: an emptied one that was filled to the same byte is seen with its next line */
+    (void)is_another(file, status.st_size); /* takes its head */
+    file->offset = status.st_size;          /* lines are written whole */
+}
+
+static void read_new(struct logtail *tail, size_t service, int which)
+{
+    struct followed *file = &tail->files[service][which];
+    char buffer[LINE_BYTES_MAX];
+    struct stat status;
+    if (!open_file(tail, service, which) || fstat(file->fd, &status) < 0)
+        return;
+    if (status.st_size == file->offset && memcmp(&status.st_mtim, &file->written, sizeof file->written) == 0)
+        return;
+    file->written = status.st_mtim;
     if (is_another(file, status.st_size))
         file->offset = 0;
     for (size_t total = 0; total < READ_BYTES_MAX && !is_full(tail);) {

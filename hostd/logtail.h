@@ -25,6 +25,7 @@
 struct logtail_options {
     int out_fd;        /* the caller's; a descriptor of our own is made of it */
     bool never_blocks; /* else every line is waited for */
+    bool from_now;     /* what is in the files already is left out */
     bool is_json;      /* one object per line: time, service, text */
     bool is_colored;
     bool with_time;

@@ -180,6 +180,19 @@ static void an_output_that_takes_nothing_is_not_waited_for(void **state)
     (void)close(ends[1]);
 }
 
+static void what_is_there_already_can_be_left_out(void **state)
+{
+    put("bank.0", "1.001 old\n", 0);
+    put("bank.1", "1.000 older\n", 0);
+    begin((struct logtail_options){.from_now = true});
+    assert_string_equal(next(), "");
+    put("bank.0", "1.002 new\n", 0);
+    put("a.0", "1.003 of a new file\n", 0);
+    assert_string_equal(next(), "bank  | new\na     | of a new file\n");
+    put("bank.1", "1.004 other\n", O_TRUNC);
+    assert_string_equal(next(), "bank  | other\n");
+}
+
 static void a_silenced_one_prints_nothing_more(void **state)
 {
     put("bank.0", "1.001 one\n", 0);
@@ -250,6 +263,7 @@ int main(void)
         WITH_FILES(an_emptied_file_is_read_from_its_start),
         WITH_FILES(a_place_in_the_middle_of_a_line_is_no_start_of_one),
         WITH_FILES(an_output_that_takes_nothing_is_not_waited_for),
+        WITH_FILES(what_is_there_already_can_be_left_out),
         WITH_FILES(a_silenced_one_prints_nothing_more),
         WITH_FILES(it_is_over_when_the_directory_is_removed),
         cmocka_unit_test(only_terminals_that_may_have_colours),
