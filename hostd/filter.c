@@ -260,7 +260,6 @@ static const struct rule init[] = {
     ANY("restart_syscall"), /* poll with a timeout, after a stop and a continue */
     ANY("read"),
     ANY("write"),
-    ANY("writev"),
     ANY("pwrite64"), /* the status file */
     ANY("recvfrom"), /* libc's recv and send, on the stage socket */
     ANY("recvmsg"),
@@ -272,21 +271,15 @@ static const struct rule init[] = {
     ANY("bind"),
     ANY("listen"),
     ANY("connect"),
-    WHEN("fcntl", ARGUMENT_IS(1, F_GETFL)),
     WHEN("fcntl", ARGUMENT_IS(1, F_SETFL)),
     ANY("io_uring_enter"),
     WHEN("io_uring_register", ARGUMENT_IS(1, IORING_REGISTER_FILES_UPDATE)),
     ANY("wait4"),
-    ANY("waitid"),
     ANY("kill"),
     ANY("close"),
-    ANY("clock_gettime"), /* where the vDSO has no clock */
-    ANY("clock_nanosleep"),
-    ANY("ftruncate"), /* the log files */
-    ANY("lseek"),
+    ANY("clock_gettime"),                                               /* where the vDSO has no clock */
+    ANY("ftruncate"),                                                   /* the log files */
     WHEN("prctl", ARGUMENT_IS(0, PR_SET_PDEATHSIG), ARGUMENT_IS(1, 0)), /* outlive hostd, once the service is ready */
-    ANY("rt_sigreturn"),
-    ANY("rt_sigprocmask"),
     ANY("brk"),
     WHEN("mmap", ARGUMENT_BITS(2, PROT_READ | PROT_WRITE)),
     ANY("munmap"),

@@ -280,13 +280,41 @@ print(*[l.strip() for l in open("/proc/self/status") if l.startswith(("CapEff", 
     assert_output --partial 'hostd exec: needs root'
 }
 
-@test "hostd is dead: it says so" {
+one_service() {
     cat >"$BATS_TEST_TMPDIR/one.toml" <<END
 [app]
 name = "one"
 [service.echo]
 exec = "$BUILD/bin/echo"
 END
+}
+
+@test "the application is stopped: the command ends with it, and nothing is left" {
+    one_service
+    machine_state >"$BATS_TEST_TMPDIR/before"
+    "$HOSTD" start "$BATS_TEST_TMPDIR/one.toml" --name "$APP-one" --state-dir "$BATS_TEST_TMPDIR/state" --detach >/dev/null
+    out=$BATS_TEST_TMPDIR/out
+    "$HOSTD" exec --app "$APP-one" --tools --as-root echo -- sh -c '(setsid sleep 1000 &); echo waiting; sleep 1000' >"$out" 2>&1 3>&- &
+    client=$!
+    wait_until 5 says waiting "$out"
+    "$HOSTD" stop --app "$APP-one"
+    code=0
+    wait $client || code=$?
+    assert_equal "$code" 1
+    nothing_left "$BATS_TEST_TMPDIR/before"
+}
+
+@test "plain mode has nothing to run under: it says so" {
+    one_service
+    "$HOSTD" start "$BATS_TEST_TMPDIR/one.toml" --plain --name "$APP-one" --state-dir "$BATS_TEST_TMPDIR/state" --detach >/dev/null
+    run "$HOSTD" exec --app "$APP-one" echo -- "$TOOLS/scprobe" calls
+    "$HOSTD" stop --app "$APP-one"
+    assert_failure 1
+    assert_output --partial "service 'echo' runs in the host's user namespace (plain mode?): nothing confines it"
+}
+
+@test "hostd is dead: it says so" {
+    one_service
     "$HOSTD" start "$BATS_TEST_TMPDIR/one.toml" --name "$APP-one" --state-dir "$BATS_TEST_TMPDIR/state" >/dev/null 2>&1 3>&- &
     local hostd=$!
     one_is_ready() { "$HOSTD" ps --app "$APP-one" 2>/dev/null | grep -q ready; }

@@ -51,7 +51,7 @@
 #define CONSTANTS_MAX 256 /* that a filter compares an argument with */
 #define FILTER_MAX 4096   /* instructions: BPF_MAXINSNS */
 #define MARKED 4000       /* added to the errno of a filter's refusals */
-#define BLOCKED_MS 300    /* a call that does not come back has passed */
+#define BLOCKED_MS 3000   /* a call that does not come back has passed; a busy machine is no such call */
 #define PASSED_EXIT_CODE 77
 
 /* ---- one attempt ---- */

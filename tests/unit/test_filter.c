@@ -182,6 +182,19 @@ static void every_number_is_as_the_table_says(void **state)
     compare_with_names(&filter, filter_init_name, 40);
 }
 
+static void tools_are_a_process_and_execve(void **state)
+{
+    struct filter tools, process;
+    struct err e;
+    compile(PROFILE_PROCESS, &process);
+    assert_int_equal(filter_tools(&tools, &e), 0);
+    static const uint64_t tried[][6] = {{0}, {1, 1, 1, 1, 1, 1}, {2, 1}, {UINT64_MAX, UINT64_MAX, UINT64_MAX}};
+    for (int number = 0; number < CALLS_END; number++)
+        for (size_t i = 0; i < sizeof tried / sizeof tried[0]; i++)
+            assert_int_equal(call(&tools, number, tried[i]),
+                             number == SCMP_SYS(execve) ? SECCOMP_RET_ALLOW : call(&process, number, tried[i]));
+}
+
 static void bare_is_exactly_twelve_calls(void **state)
 {
     static const char *const names[] = {
@@ -487,6 +500,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_number_is_as_the_table_says),
         cmocka_unit_test(bare_is_exactly_twelve_calls),
+        cmocka_unit_test(tools_are_a_process_and_execve),
         cmocka_unit_test(no_memory_becomes_executable),
         cmocka_unit_test(no_ring_no_socket_no_program),
         cmocka_unit_test(a_thread_is_the_only_child),
