@@ -276,12 +276,14 @@ static void print_service(const json_t *service, int app_width, int name_width, 
     time_text(json_real_value(json_object_get(service, "uptime_s")), uptime);
     pair_text(service, "memory_bytes", "memory_limit_bytes", size_text, memory);
     pair_text(service, "pids", "pids_limit", count_text, pids);
-    (void)fprintf(out, "%-*s %-*s %-9s %3lld %7lld %7lld %6s %5.1f %6s %9s %5s %6lld %6lld %7lld  %s\n", app_width,
+    (void)fprintf(out, "%-*s %-*s %-9s %3lld %7lld %7lld %6s %5.1f %6s %9s %5s %6lld %6lld %7lld\n", app_width,
                   text_of(service, "app"), name_width, text_of(service, "name"), text_of(service, "state"),
                   number_of(service, "generation"), number_of(service, "init_pid"), number_of(service, "service_pid"),
                   uptime, json_real_value(json_object_get(service, "cpu_percent")), cpu, memory, pids,
-                  number_of(service, "calls"), number_of(service, "denied_calls"), number_of(service, "denied_packets"),
-                  text_of(service, "profile"));
+                  number_of(service, "calls"), number_of(service, "denied_calls"),
+                  number_of(service, "denied_packets"));
+    if (strcmp(text_of(service, "kind"), "process") == 0) /* the others are sealed */
+        (void)fprintf(out, "  kind: process, profile: %s\n", text_of(service, "profile"));
     if (text_of(service, "last_end")[0])
         (void)fprintf(out, "  last end: %s\n", text_of(service, "last_end"));
 }
@@ -292,9 +294,9 @@ void ps_print_table(const json_t *services, bool with_links, FILE *out)
     const char *plain_app = NULL;
     size_t i;
     json_t *service;
-    (void)fprintf(out, "%-*s %-*s %-9s %3s %7s %7s %6s %5s %6s %9s %5s %6s %6s %7s  %s\n", app_width, "APP", name_width,
+    (void)fprintf(out, "%-*s %-*s %-9s %3s %7s %7s %6s %5s %6s %9s %5s %6s %6s %7s\n", app_width, "APP", name_width,
                   "SERVICE", "STATE", "GEN", "INIT", "SERVICE", "UPTIME", "CPU%", "CPU", "MEMORY", "PIDS", "CALLS",
-                  "DENIED", "DROPPED", "PROFILE");
+                  "DENIED", "DROPPED");
     json_array_foreach(services, i, service)
     {
         print_service(service, app_width, name_width, out);

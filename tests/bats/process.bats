@@ -39,8 +39,7 @@ teardown_file() { app_stop; }
     assert_equal "$(service web '[.kind, .profile] | join(" ")')" "process process"
     assert_equal "$(service echo '[.kind, .profile] | join(" ")')" "sealed bare"
     run "$HOSTD" ps --app "$APP"
-    assert_line --regexp ' web .* process$'
-    assert_line --regexp ' echo .* bare$'
+    assert_equal "$(grep -cx '  kind: process, profile: process' <<<"$output")" 3
     run "$HOSTD" plan "$BATS_FILE_TMPDIR/app.toml"
     assert_line --regexp '^process web +\(/usr/sbin/nginx\)'
     assert_line --regexp '^ +library .*/libpcre2-8\.so\.0$'
