@@ -23,6 +23,8 @@ CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c17 $(CFLAGS) $(HARDEN) $(WARNINGS) $(C_WARNINGS) $(CPPFLAGS)
 ALL_CXXFLAGS = -std=c++17 $(CFLAGS) $(HARDEN) $(WARNINGS) $(CPPFLAGS) -fno-exceptions -fno-rtti
 SAN_FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# WEAKEN=1 (`make weak`): a test build whose defences can be left out one by one (rpc/base/weaken.h).
+CPPFLAGS += $(if $(WEAKEN),-DHOSTD_WEAKEN)
 # Generated and foreign sources are compiled without our warnings.
 GEN_CFLAGS = -std=c17 $(CFLAGS) $(HARDEN) -w $(CPPFLAGS)
 
@@ -79,6 +81,7 @@ help:
 	@echo 'make coverage shows which part of the lines of parsers and policy the tests run; make test wants 90 %'
 	@echo 'make faults   an error, then SIGKILL, at every system call of a start and of a stop (half an hour; EVERY=10 for a tenth)'
 	@echo 'make soak     200 starts and stops, 200 services killed under load, and what the machine holds before and after'
+	@echo 'make weak     a test build into build/weak whose defences can be left out: see tests/attacks/README.md'
 	@echo 'make check    the rules of the tree: who includes whom, format, shell scripts, static analysis'
 	@echo 'make unit     builds the unit tests into build/unit'
 	@echo 'make deps     installs the Debian packages that are missing (as root)'
@@ -102,6 +105,7 @@ run: deps-run
 # ONLY: words for tests/run (check, unit, bats, bats/web.bats, unit/frame).
 test: deps
 	+@$(BUILD) all man unit test-tools fuzzers coverage-build
+	+@$(BUILD) weak
 	+@$(BUILD) clang
 	@exec tests/run --build $(B) $(ONLY)
 
@@ -123,6 +127,11 @@ install: deps-install
 uninstall:
 	rm -f $(INSTALL_BIN)/hostd $(foreach page,$(notdir $(MAN_PAGES)),$(INSTALL_MAN)/man$(subst .,,$(suffix $(page)))/$(page))
 	rm -rf $(INSTALL_LIBEXEC) $(INSTALL_SHARE) $(DESTDIR)$(PREFIX)/share/doc/hostd
+
+# hostd and what it starts, with switches for its defences: what tests/attacks shows the attacks to succeed against.
+.PHONY: weak weak-parts
+weak:
+	+@$(BUILD) B=$(B)/weak WEAKEN=1 weak-parts
 
 # The same sources under clang: another compiler's warnings are errors too.
 clang:

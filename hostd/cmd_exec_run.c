@@ -32,6 +32,7 @@
 #include "hostd/logtail.h"
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
+#include "rpc/base/weaken.h"
 
 #define END_MS_MAX 5000        /* to end what the command left: it may fork while we kill */
 #define DRAIN_MS_MAX 200       /* for the last output, when a process could not be ended that holds the pipe */
@@ -88,7 +89,7 @@ static _Noreturn void inside_main(const struct run *run, int stage_fd, int null_
     }
     stage_fd = INIT_STAGE_FD;
     char *argv[] = {(char[]){"initsvc"}, NULL};
-    char *envp[] = {NULL};
+    char *envp[] = {WEAKEN_ENVIRONMENT NULL};
     (void)syscall(SYS_execveat, binary_high, "", argv, envp, AT_EMPTY_PATH);
     (void)err_sys(&message.error, -errno, "exec initsvc");
 failed:

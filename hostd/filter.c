@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "rpc/base/own.h"
+#include "rpc/base/weaken.h"
 
 #define CONDITIONS_MAX 3u
 #define TABLES_MAX 3u
@@ -413,10 +414,11 @@ static int add_rule(scmp_filter_ctx context, const struct rule *rule)
         return 0; /* not a call of this architecture (arch_prctl, poll, unlink): nothing to allow */
     for (uint32_t i = 0; i < rule->condition_count; i++) {
         const struct condition *condition = &rule->conditions[i];
-        compare[i] = (struct scmp_arg_cmp){.arg = condition->argument,
-                                           .op = SCMP_CMP_MASKED_EQ,
-                                           .datum_a = condition->mask,
-                                           .datum_b = condition->value};
+        compare[i] =
+            (struct scmp_arg_cmp){.arg = condition->argument,
+                                  .op = SCMP_CMP_MASKED_EQ,
+                                  .datum_a = condition->mask & (weakened("high-bits") ? UINT32_MAX : UINT64_MAX),
+                                  .datum_b = condition->value};
     }
     uint32_t action = rule->refusal ? SCMP_ACT_ERRNO((uint32_t)rule->refusal) : SCMP_ACT_ALLOW;
     return seccomp_rule_add_array(context, action, number, rule->condition_count, compare);

@@ -14,6 +14,7 @@
 #include "hostd/rules.h"
 #include "hostd/schema.h"
 #include "rpc/base/own.h"
+#include "rpc/base/weaken.h"
 
 static int bad(struct err *e, const char *what)
 {
@@ -160,7 +161,7 @@ static int verify_names(const struct manifest *m, struct err *e)
     if (r == 0 && m->ingress_count)
         r = verify_unique(manifest_ingresses(m)[0].name, m->ingress_count, sizeof(struct manifest_ingress),
                           "an ingress twice", e);
-    if (r == 0 && m->data_count)
+    if (r == 0 && m->data_count && !weakened("data-exclusive"))
         r = verify_unique(manifest_data(m)[0], m->data_count, NAME_BYTES, "a data directory twice", e);
     return r;
 }

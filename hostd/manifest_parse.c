@@ -28,6 +28,7 @@
 #include "hostd/suggest.h"
 #include "hostd/toml.h"
 #include "rpc/base/own.h"
+#include "rpc/base/weaken.h"
 
 #define CLAIM_BYTES 80 /* a name, an address, or two names and an arrow */
 #define CONFIG_KEY_BYTES 256
@@ -538,7 +539,8 @@ static void take_data(struct build *b, struct target *target, const struct toml_
             ERROR_AT(b, node, "no data directory can be called '%s': /%s is the root's own", node->text, node->text);
             continue;
         }
-        claim(b, CLAIM_DATA, node->text, node);
+        if (!weakened("data-exclusive"))
+            claim(b, CLAIM_DATA, node->text, node);
         char *name = push(b, &b->data, NAME_BYTES);
         if (!name)
             return;

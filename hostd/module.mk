@@ -1,7 +1,8 @@
 # hostd: the program, build/bin/hostd.  Dynamic: libmnl has no archive.
 
 HOSTD_SOURCES := $(wildcard hostd/*.c)
-HOSTD_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(HOSTD_SOURCES) initsvc/stage.c rpc/frame.c rpc/status.c) $(B)/obj/hostd/toml.o
+HOSTD_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(HOSTD_SOURCES) initsvc/stage.c rpc/frame.c rpc/status.c) $(B)/obj/hostd/toml.o \
+	$(if $(WEAKEN),$(B)/obj/tests/attacks/weak_owner.o)
 HOSTD_LIBRARIES := -lnftnl -lmnl -lnl-3 -lseccomp -ljansson
 
 all: $(B)/bin/hostd

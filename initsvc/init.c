@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -30,10 +31,12 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "rootfs/rootfs.h"
 #include "rpc/base/own.h"
+#include "rpc/base/weaken.h"
 
 #define CONNECT_MS_MAX 2000 /* to a peer that listens already, over a veth: far more than it takes */
 
@@ -146,8 +149,12 @@ static int bind_to_parent(const struct init *init, struct err *e)
         return 0; /* the rest is the service's, and made */
     if (init->setup->flags & INIT_UNSHARE_CGROUP && unshare(CLONE_NEWCGROUP) < 0)
         return err_sys(e, -errno, "unshare the cgroup namespace");
-    if (sethostname(init->setup->hostname, strnlen(init->setup->hostname, NAME_BYTES)) < 0)
+    if (!weakened("uts-namespace") &&
+        sethostname(init->setup->hostname, strnlen(init->setup->hostname, NAME_BYTES)) < 0)
         return err_sys(e, -errno, "set the host name");
+    /* hostd's session keyring came along with the clone: an empty one instead.  A kernel without keys has none. */
+    if (!weakened("keyring") && syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
+        return err_sys(e, -errno, "new session keyring");
     return 0;
 }
 

@@ -32,6 +32,7 @@
 #include "initsvc/init.h"
 #include "rpc/base/compat.h"
 #include "rpc/base/own.h"
+#include "rpc/base/weaken.h"
 
 #define SCRATCH_FD 100 /* descriptors are parked from here on while 0 to 5 are laid out; also below RLIMIT_NOFILE */
 
@@ -108,7 +109,7 @@ static int lay_out(const int *sources, int count, int *status_fd, int *exe_fd, i
         if (dup2(parked[i], i) < 0)
             return err_sys(e, -errno, "place descriptor %d", i);
     /* Everything else ends at exec, whoever opened it and however. */
-    if (close_range((unsigned)count, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+    if ((weakened("inherit") ? weaken_inherit(count) : close_range((unsigned)count, ~0u, CLOSE_RANGE_CLOEXEC)) < 0)
         return err_sys(e, -errno, "close_range");
     return 0;
 }
@@ -125,14 +126,14 @@ static int set_limit(int resource, const char *name, uint64_t value, struct err 
 
 static int set_limits(const struct init *init, struct err *e)
 {
-    int result = set_limit(RLIMIT_CORE, "core", 0, e);
+    int result = weakened("core-limit") ? 0 : set_limit(RLIMIT_CORE, "core", 0, e);
     if (result == 0)
         result = set_limit(RLIMIT_NPROC, "nproc", init->setup->processes_max, e);
-    if (result == 0)
+    if (result == 0 && !weakened("memlock-limit"))
         result = set_limit(RLIMIT_MEMLOCK, "memlock", 0, e);
     if (result == 0)
         result = set_limit(RLIMIT_MSGQUEUE, "msgqueue", 0, e);
-    if (result == 0)
+    if (result == 0 && !weakened("nofile"))
         result = set_limit(RLIMIT_NOFILE, "nofile", init->setup->files_max, e);
     return result;
 }
@@ -141,6 +142,8 @@ static int set_limits(const struct init *init, struct err *e)
 
 int seal_drop_all(uint32_t real_uid, uint32_t uid, uint32_t gid, struct err *e)
 {
+    if (weakened("caps"))
+        return 0;
     for (int cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0 || cap <= CAP_LAST_CAP || errno != EINVAL; cap++)
         if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) != 0) /* in the set still, or unknown: both are a failure of ours */
             return err_sys(e, -errno, "drop capability %d from the bounding set", cap);
@@ -155,7 +158,7 @@ int seal_drop_all(uint32_t real_uid, uint32_t uid, uint32_t gid, struct err *e)
     struct __user_cap_data_struct none[2] = {{0}};
     if (syscall(SYS_capset, &header, none) < 0)
         return err_sys(e, -errno, "drop all capabilities");
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    if (!weakened("no-new-privs") && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_sys(e, -errno, "no_new_privs");
     return 0;
 }
@@ -289,11 +292,12 @@ static void confine(const struct init *init, int ruleset_fd, int status_fd)
         give_up(status_fd, STAGE_CAPS, &e);
     if (exec_is_on(init, INIT_EXEC))
         follow_parent(init, status_fd);
-    if (ruleset_fd >= 0 && syscall(SYS_landlock_restrict_self, ruleset_fd, 0) < 0) {
+    if (ruleset_fd >= 0 && !weakened("landlock") && syscall(SYS_landlock_restrict_self, ruleset_fd, 0) < 0) {
         (void)err_sys(&e, -errno, "landlock_restrict_self");
         give_up(status_fd, STAGE_LANDLOCK, &e);
     }
-    if (seal_filter((const char *)setup + setup->service_filter_at, setup->service_filter_bytes, &e) < 0)
+    if (!weakened("seccomp") &&
+        seal_filter((const char *)setup + setup->service_filter_at, setup->service_filter_bytes, &e) < 0)
         give_up(status_fd, STAGE_SECCOMP, &e);
 }
 
@@ -347,6 +351,7 @@ _Noreturn void seal_and_exec(struct init *init, const struct child_fds *fds)
     if (setup->args_bytes)
         list_strings(setup, setup->args_at, setup->args_bytes, argv, INIT_EXEC_ARGS_MAX);
     list_strings(setup, setup->environment_at, setup->environment_bytes, envp, INIT_EXEC_ARGS_MAX);
+    weaken_pass_on(envp, INIT_EXEC_ARGS_MAX);
     (void)syscall(SYS_execveat, exe_fd, "", argv, envp, AT_EMPTY_PATH);
     (void)err_sys(&e, -errno, "exec %s", argv[0]);
     give_up(status_fd, STAGE_EXEC, &e);

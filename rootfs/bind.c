@@ -15,6 +15,7 @@
 
 #include "rpc/base/compat.h"
 #include "rpc/base/own.h"
+#include "rpc/base/weaken.h"
 
 /* A mount of its own of what fd names, in no namespace yet; attributes set before anybody can see it. */
 static int detached_mount(int fd, struct mount_attr *attributes, int *ret_mount_fd, struct err *e)
@@ -31,7 +32,8 @@ static int detached_mount(int fd, struct mount_attr *attributes, int *ret_mount_
 int rootfs_file_mount(int fd, bool may_exec, int *ret_mount_fd, struct err *e)
 {
     struct mount_attr attributes = {
-        .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (may_exec ? 0 : MOUNT_ATTR_NOEXEC),
+        .attr_set = (weakened("read-only") ? 0 : MOUNT_ATTR_RDONLY) | (weakened("nosuid") ? 0 : MOUNT_ATTR_NOSUID) |
+                    MOUNT_ATTR_NODEV | (may_exec || weakened("noexec") ? 0 : MOUNT_ATTR_NOEXEC),
         .propagation = MS_PRIVATE,
     };
     return detached_mount(fd, &attributes, ret_mount_fd, e);
@@ -100,8 +102,9 @@ int rootfs_data_mount(int fd, uint32_t host_id, int *ret_mount_fd, struct err *e
     if (result < 0)
         return result;
     struct mount_attr attributes = {
-        .attr_set =
-            MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW,
+        .attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                    (weakened("noexec") ? 0 : MOUNT_ATTR_NOEXEC) |
+                    (weakened("nosymfollow") ? 0 : MOUNT_ATTR_NOSYMFOLLOW),
         .propagation = MS_PRIVATE,
         .userns_fd = (uint64_t)userns_fd,
     };

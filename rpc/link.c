@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 
+#include "rpc/base/weaken.h"
 #include "rpc/runtime.h"
 
 static struct endpoint *current(const struct link *link)
@@ -92,7 +93,7 @@ static void close_older_connections(struct link *link)
     const struct contract_link *quota = link->contract;
     for (uint32_t slot = quota->slot_first + 2; slot < quota->slot_first + quota->slot_count; slot++) {
         struct conn *conn = &rt.conns[slot];
-        if (conn->endpoint.state == ENDPOINT_OPEN && conn->generation < link->generation)
+        if (conn->endpoint.state == ENDPOINT_OPEN && conn->generation < link->generation && !weakened("stale"))
             conn_break(conn);
     }
 }

@@ -1,9 +1,10 @@
 # tests: unit tests (one *.mk per subject in tests/unit), tools, and the runner.
 include $(wildcard tests/unit/*.mk)
+include tests/attacks/module.mk
 
 # Programs that the bats files run inside and beside the services: build/test-bin, never in build/bin.
 TEST_TOOLS := $(B)/test-bin/netprobe $(B)/test-bin/addrtrust $(B)/test-bin/forge $(B)/test-bin/rpcprobe \
-	$(B)/test-bin/ringprobe $(B)/test-bin/hog $(B)/test-bin/chatter $(B)/test-bin/without $(B)/test-bin/scprobe
+	$(B)/test-bin/ringprobe $(B)/test-bin/hog $(B)/test-bin/chatter $(B)/test-bin/without $(B)/test-bin/scprobe $(ATTACK_TOOLS)
 TEST_APIS := apps/echo/echo $(patsubst %,apps/zoobar/api/%,auth bank person profile web)
 TEST_API_OBJECTS := $(patsubst %,$(B)/obj/gen/%.pb-c.o,$(TEST_APIS))
 
