@@ -1,0 +1,516 @@
+/*
+ * net.c - rows I04, I05, I12 and N01 to N10: other addresses, other wires, the host's network, other kinds of socket.
+ *
+ * Arguments: own, peer (addresses of the two ends of one's own wire, which goes to a callee), dev (its interface here),
+ * other (the callee's address on somebody else's wire), back (the caller's address on a wire that leads here), port and
+ * name (a TCP port of 127.0.0.1 and an abstract name that the host listens on), control (hostd's socket).
+ *
+ * Raw netlink and raw frames: nothing that a library would do before or after.
+ */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/if_addr.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/ip_icmp.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+
+#include "rpc/base/own.h"
+#include "tests/attacks/attack.h"
+
+#define WAIT_MS 300 /* for an answer over a veth pair, which takes less than one */
+#define PORT_OF_LINKS 7000
+
+static struct sockaddr_in address_of(const char *argument_name, uint16_t port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    (void)inet_pton(AF_INET, argument(argument_name), &address.sin_addr);
+    return address;
+}
+
+static bool bind_to_device(int fd)
+{
+    const char *device = argument("dev");
+    return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)) == 0;
+}
+
+/* Connects; 0, or the negative errno; -ETIMEDOUT when nothing came back. */
+static int dial(int fd, const void *address, socklen_t bytes)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLOUT};
+    int error = 0;
+    socklen_t error_bytes = sizeof error;
+    (void)fcntl(fd, F_SETFL, O_NONBLOCK); /* our own socket */
+    if (connect(fd, address, bytes) == 0)
+        return 0;
+    if (errno != EINPROGRESS)
+        return -errno;
+    if (poll(&poll_fd, 1, WAIT_MS) != 1)
+        return -ETIMEDOUT;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_bytes) == 0 ? -error : -errno;
+}
+
+/* A packet that arrives is answered, if only by "nobody listens". */
+static void tried_to_arrive(struct attempt *a, const char *what, int result)
+{
+    if (result == -ECONNREFUSED)
+        won(a, "%s: a packet arrived", what);
+    else if (result == 0)
+        won(a, "%s: connected", what);
+    else
+        tried(a, what, result);
+}
+
+static void try_tcp(struct attempt *a, const char *what, const struct sockaddr_in *to, bool is_bound)
+{
+    FD_AUTO int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || (is_bound && !bind_to_device(fd)))
+        tried(a, what, -errno);
+    else
+        tried_to_arrive(a, what, dial(fd, to, sizeof *to));
+}
+
+static void try_udp(struct attempt *a, const char *what, const struct sockaddr_in *to)
+{
+    FD_AUTO int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    char byte = 0;
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    if (fd < 0 || connect(fd, (const struct sockaddr *)to, sizeof *to) < 0 || send(fd, &byte, 1, 0) < 0)
+        tried(a, what, -errno);
+    else if (poll(&poll_fd, 1, WAIT_MS) != 1)
+        tried(a, what, -ETIMEDOUT);
+    else
+        tried_to_arrive(a, what, recv(fd, &byte, 1, 0) < 0 ? -errno : 0);
+}
+
+/* ---- netlink by hand ---- */
+
+struct request {
+    struct nlmsghdr header;
+    char body[256];
+};
+
+static void *put(struct request *r, const void *bytes, size_t count)
+{
+    void *at = (char *)r + NLMSG_ALIGN(r->header.nlmsg_len);
+    memcpy(at, bytes, count);
+    r->header.nlmsg_len = (uint32_t)(NLMSG_ALIGN(r->header.nlmsg_len) + count);
+    return at;
+}
+
+static void put_attribute(struct request *r, uint16_t type, const void *bytes, size_t count)
+{
+    struct nlattr attribute = {.nla_len = (uint16_t)(NLA_HDRLEN + count), .nla_type = type};
+    (void)put(r, &attribute, sizeof attribute);
+    memcpy((char *)r + r->header.nlmsg_len, bytes, count);
+    r->header.nlmsg_len += (uint32_t)count;
+}
+
+static struct request request_of(uint16_t type, uint16_t flags, const void *body, size_t bytes)
+{
+    struct request r = {.header = {.nlmsg_len = NLMSG_HDRLEN,
+                                   .nlmsg_type = type,
+                                   .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags)}};
+    (void)put(&r, body, bytes);
+    return r;
+}
+
+/* Sends count requests as one message and gives the first error that the kernel acknowledges with, or 0. */
+static long ask_kernel(int protocol, const struct request *requests, size_t count)
+{
+    char bytes[2048];
+    size_t used = 0;
+    FD_AUTO int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+    if (fd < 0)
+        return -errno;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(bytes + used, &requests[i], requests[i].header.nlmsg_len);
+        used += NLMSG_ALIGN(requests[i].header.nlmsg_len);
+    }
+    if (send(fd, bytes, used, 0) < 0)
+        return -errno;
+    ssize_t got = recv(fd, bytes, sizeof bytes, 0);
+    const struct nlmsghdr *answer = (const void *)bytes;
+    const struct nlmsgerr *error = (const void *)(bytes + NLMSG_HDRLEN);
+    if (got < (ssize_t)NLMSG_LENGTH(sizeof *error) || answer->nlmsg_type != NLMSG_ERROR)
+        return -EPROTO;
+    return error->error;
+}
+
+/* ---- I04, I05: one's own wire ---- */
+
+static void another_links_address(struct attempt *a)
+{
+    struct sockaddr_in other = address_of("other", PORT_OF_LINKS);
+    try_tcp(a, "by route", &other, false);
+    try_tcp(a, "by one's own wire", &other, true);
+}
+
+static void change_the_wire(struct attempt *a)
+{
+    uint32_t index = if_nametoindex(argument("dev")), address = htonl(0x0A636301), target = htonl(0x0A636302);
+    const unsigned char mac[6] = {2, 0, 0, 0, 0, 9};
+    struct ifaddrmsg of_address = {.ifa_family = AF_INET, .ifa_prefixlen = 32, .ifa_index = index};
+    struct request r = request_of(RTM_NEWADDR, NLM_F_CREATE, &of_address, sizeof of_address);
+    put_attribute(&r, IFA_LOCAL, &address, sizeof address);
+    tried(a, "address", ask_kernel(NETLINK_ROUTE, &r, 1));
+
+    struct ifinfomsg of_link = {.ifi_index = (int)index};
+    r = request_of(RTM_NEWLINK, 0, &of_link, sizeof of_link);
+    put_attribute(&r, IFLA_ADDRESS, mac, sizeof mac);
+    tried(a, "MAC", ask_kernel(NETLINK_ROUTE, &r, 1));
+
+    struct rtmsg of_route = {.rtm_family = AF_INET,
+                             .rtm_dst_len = 32,
+                             .rtm_table = RT_TABLE_MAIN,
+                             .rtm_protocol = RTPROT_STATIC,
+                             .rtm_scope = RT_SCOPE_LINK,
+                             .rtm_type = RTN_UNICAST};
+    r = request_of(RTM_NEWROUTE, NLM_F_CREATE, &of_route, sizeof of_route);
+    put_attribute(&r, RTA_DST, &target, sizeof target);
+    put_attribute(&r, RTA_OIF, &index, sizeof index);
+    tried(a, "route", ask_kernel(NETLINK_ROUTE, &r, 1));
+}
+
+/* ---- I12 ---- */
+
+static void control_socket(struct attempt *a)
+{
+    for (int up = 0; up < 2; up++) {
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        FD_AUTO int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        (void)snprintf(address.sun_path, sizeof address.sun_path, "%s%s", up ? "/.." : "", argument("control"));
+        tried(a, address.sun_path, fd < 0 ? -errno : dial(fd, &address, sizeof address));
+    }
+}
+
+/* ---- N01 to N05, N10: places that no link leads to ---- */
+
+static void undeclared_ports(struct attempt *a)
+{
+    static const uint16_t ports[] = {22, 80, 6999, 7001, 65535};
+    struct sockaddr_in to = address_of("peer", 53);
+    try_udp(a, "UDP 53", &to);
+    for (size_t i = 0; i < ARRAY_COUNT(ports); i++) {
+        char what[16];
+        to.sin_port = htons(ports[i]);
+        (void)snprintf(what, sizeof what, "TCP %u", ports[i]);
+        try_tcp(a, what, &to, false);
+    }
+}
+
+static void the_host(struct attempt *a)
+{
+    static const char *const places[] = {"169.254.169.254", "192.0.2.1"};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argument("port")))};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    try_tcp(a, "the host's 127.0.0.1", &to, false);
+    for (size_t i = 0; i < ARRAY_COUNT(places); i++) {
+        (void)inet_pton(AF_INET, places[i], &to.sin_addr);
+        to.sin_port = htons(80);
+        try_tcp(a, places[i], &to, false);
+    }
+}
+
+static void ipv6(struct attempt *a)
+{
+    struct sockaddr_in6 all = {
+        .sin6_family = AF_INET6, .sin6_port = htons(53), .sin6_scope_id = if_nametoindex(argument("dev"))};
+    (void)inet_pton(AF_INET6, "ff02::1", &all.sin6_addr);
+    FD_AUTO int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    long result = -EIO;
+    for (int i = 0; fd >= 0 && i < 40; i++) { /* a link-local address takes a moment to be usable */
+        result = call_result(sendto(fd, "x", 1, 0, (struct sockaddr *)&all, sizeof all));
+        if (result >= 0 || !*argument("patient"))
+            break;
+        (void)poll(NULL, 0, 100);
+    }
+    tried(a, "a datagram to all", fd < 0 ? -errno : result);
+}
+
+static void abstract_socket(struct attempt *a)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *name = argument("name");
+    memcpy(address.sun_path + 1, name, strlen(name));
+    FD_AUTO int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    tried(a, "an abstract socket of the host",
+          fd < 0 ? -errno : dial(fd, &address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name))));
+}
+
+static void tunnels(struct attempt *a)
+{
+    struct sockaddr_in resolver = {.sin_family = AF_INET, .sin_port = htons(53)};
+    FD_AUTO int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    (void)inet_pton(AF_INET, "127.0.0.53", &resolver.sin_addr);
+    tried(a, "a DNS query to 127.0.0.53",
+          call_result(sendto(fd, "query", 5, 0, (struct sockaddr *)&resolver, sizeof resolver)));
+    (void)inet_pton(AF_INET, "192.0.2.53", &resolver.sin_addr);
+    tried(a, "a DNS query to 192.0.2.53",
+          call_result(sendto(fd, "query", 5, 0, (struct sockaddr *)&resolver, sizeof resolver)));
+    FD_AUTO int icmp = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
+    tried(a, "raw ICMP", icmp < 0 ? -errno : 0);
+}
+
+/* ---- N04, N09: frames by hand ---- */
+
+struct raw {
+    int fd;
+    struct sockaddr_ll to;
+    unsigned char own_mac[6];
+};
+
+/* The peer's MAC is made from its address (netconf): 02:00 and the four bytes of it. */
+static bool raw_open(struct raw *raw)
+{
+    struct sockaddr_in own = address_of("own", 0);
+    *raw = (struct raw){.to = {.sll_family = AF_PACKET,
+                               .sll_protocol = htons(ETH_P_ALL),
+                               .sll_ifindex = (int)if_nametoindex(argument("dev")),
+                               .sll_halen = 6}};
+    raw->own_mac[0] = 2;
+    memcpy(raw->own_mac + 2, &own.sin_addr, 4);
+    raw->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
+    return raw->fd >= 0 && bind(raw->fd, (struct sockaddr *)&raw->to, sizeof raw->to) == 0;
+}
+
+static long raw_send(const struct raw *raw, const void *frame, size_t bytes)
+{
+    return call_result(sendto(raw->fd, frame, bytes, 0, (const struct sockaddr *)&raw->to, sizeof raw->to));
+}
+
+/* An answer of this ethertype (and IP protocol, where it is not 0) from the other end, within WAIT_MS. */
+static bool raw_answered(const struct raw *raw, uint16_t ether_type, uint8_t ip_protocol)
+{
+    unsigned char frame[2048];
+    struct sockaddr_ll from;
+    socklen_t from_bytes = sizeof from;
+    struct pollfd poll_fd = {.fd = raw->fd, .events = POLLIN};
+    for (int i = 0; i < 64 && poll(&poll_fd, 1, WAIT_MS) == 1; i++) {
+        ssize_t got = recvfrom(raw->fd, frame, sizeof frame, 0, (struct sockaddr *)&from, &from_bytes);
+        if (got < 34 || from.sll_pkttype == PACKET_OUTGOING)
+            continue;
+        if ((frame[12] << 8 | frame[13]) == ether_type && (ip_protocol == 0 || frame[14 + 9] == ip_protocol))
+            return true;
+    }
+    return false;
+}
+
+static void packet_socket(struct attempt *a)
+{
+    struct raw raw;
+    if (!raw_open(&raw)) {
+        tried(a, "AF_PACKET", -errno);
+        return;
+    }
+    const unsigned char frame[60] = {[0] = 255, 255, 255, 255, 255, 255, [12] = 0x88, 0xb5};
+    tried(a, "a frame of an unknown kind", raw_send(&raw, frame, sizeof frame));
+}
+
+static uint16_t checksum(const void *data, size_t bytes)
+{
+    const unsigned char *at = data;
+    uint32_t sum = 0;
+    for (size_t i = 0; i + 1 < bytes; i += 2)
+        sum += (uint32_t)(at[i] << 8 | at[i + 1]);
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return htons((uint16_t)~sum);
+}
+
+static void put_ethernet(const struct raw *raw, unsigned char *frame, bool is_broadcast)
+{
+    struct sockaddr_in peer = address_of("peer", 0);
+    memset(frame, 255, 6);
+    if (!is_broadcast) {
+        frame[0] = 2, frame[1] = 0;
+        memcpy(frame + 2, &peer.sin_addr, 4);
+    }
+    memcpy(frame + 6, raw->own_mac, 6);
+}
+
+/* IPv4 with a UDP datagram, or a part of one, to port 53 of the peer. */
+static size_t put_udp(unsigned char *at, uint16_t fragment_bits, bool is_first)
+{
+    struct sockaddr_in own = address_of("own", 0), peer = address_of("peer", 0);
+    struct iphdr ip = {.version = 4,
+                       .ihl = 5,
+                       .tot_len = htons(20 + 16),
+                       .id = htons(77),
+                       .frag_off = htons(fragment_bits),
+                       .ttl = 64,
+                       .protocol = IPPROTO_UDP,
+                       .saddr = own.sin_addr.s_addr,
+                       .daddr = peer.sin_addr.s_addr};
+    struct udphdr udp = {.source = htons(5353), .dest = htons(53), .len = htons(fragment_bits ? 32 : 16)};
+    ip.check = checksum(&ip, sizeof ip);
+    memcpy(at, &ip, sizeof ip);
+    memset(at + 20, 'x', 16);
+    if (is_first)
+        memcpy(at + 20, &udp, sizeof udp);
+    return 36;
+}
+
+static void odd_frames(struct attempt *a)
+{
+    struct raw raw;
+    if (!raw_open(&raw)) {
+        tried(a, "AF_PACKET", -errno);
+        return;
+    }
+    struct sockaddr_in own = address_of("own", 0), peer = address_of("peer", 0);
+    unsigned char arp[60] = {[12] = 8, 6, 0, 1, 8, 0, 6, 4, 0, 1};
+    put_ethernet(&raw, arp, true);
+    memcpy(arp + 22, raw.own_mac, 6);
+    memcpy(arp + 28, &own.sin_addr, 4);
+    memcpy(arp + 38, &peer.sin_addr, 4);
+    (void)raw_send(&raw, arp, sizeof arp);
+    if (raw_answered(&raw, ETH_P_ARP, 0))
+        won(a, "ARP was answered");
+
+    unsigned char vlan[80] = {[12] = 0x81, 0, 0, 0, 8, 0}; /* tag 0, which the kernel takes off */
+    put_ethernet(&raw, vlan, false);
+    size_t bytes = put_udp(vlan + 18, 0, true);
+    (void)raw_send(&raw, vlan, 18 + bytes);
+    if (raw_answered(&raw, ETH_P_IP, IPPROTO_ICMP))
+        won(a, "a tagged datagram was answered");
+    refused(a, "no answer");
+}
+
+static void fragments(struct attempt *a)
+{
+    struct raw raw;
+    if (!raw_open(&raw)) {
+        tried(a, "AF_PACKET", -errno);
+        return;
+    }
+    for (int part = 0; part < 2; part++) {
+        unsigned char frame[80] = {[12] = 8, 0};
+        put_ethernet(&raw, frame, false);
+        size_t bytes = put_udp(frame + 14, part == 0 ? 0x2000 : 2, part == 0); /* more fragments; offset of 16 bytes */
+        (void)raw_send(&raw, frame, 14 + bytes);
+    }
+    if (raw_answered(&raw, ETH_P_IP, IPPROTO_ICMP))
+        won(a, "a datagram in fragments was answered");
+    refused(a, "no answer");
+}
+
+static void source_route(struct attempt *a)
+{
+    struct sockaddr_in peer = address_of("peer", PORT_OF_LINKS);
+    unsigned char options[8] = {IPOPT_NOP, IPOPT_LSRR, 7, 4};
+    memcpy(options + 4, &peer.sin_addr, 4);
+    FD_AUTO int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, IPPROTO_IP, IP_OPTIONS, options, sizeof options) < 0)
+        tried(a, "IP_OPTIONS", -errno);
+    else
+        tried_to_arrive(a, "by a route of one's own", dial(fd, &peer, sizeof peer));
+}
+
+/* ---- N06, N07: other kinds of socket; the filter ---- */
+
+static void socket_families(struct attempt *a)
+{
+    static const struct {
+        const char *name;
+        int family, type, protocol;
+    } kinds[] = {
+        {"AF_INET", AF_INET, SOCK_STREAM, 0},
+        {"AF_INET6", AF_INET6, SOCK_STREAM, 0},
+        {"AF_UNIX", AF_UNIX, SOCK_STREAM, 0},
+        {"AF_NETLINK", AF_NETLINK, SOCK_RAW, NETLINK_ROUTE},
+        {"AF_PACKET", AF_PACKET, SOCK_RAW, 0},
+        {"AF_VSOCK", AF_VSOCK, SOCK_STREAM, 0},
+        {"AF_ALG", AF_ALG, SOCK_SEQPACKET, 0},
+        {"AF_XDP", 44, SOCK_RAW, 0},
+        {"AF_KEY", AF_KEY, SOCK_RAW, 2},
+        {"raw ICMP", AF_INET, SOCK_RAW, IPPROTO_ICMP},
+        {"raw IP", AF_INET, SOCK_RAW, IPPROTO_RAW},
+        {"AF_BLUETOOTH", AF_BLUETOOTH, SOCK_RAW, 0},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++)
+        tried(a, kinds[i].name, CALL(socket, kinds[i].family, kinds[i].type, kinds[i].protocol));
+}
+
+static void flush_the_filter(struct attempt *a)
+{
+    struct nfgenmsg batch = {.res_id = htons(NFNL_SUBSYS_NFTABLES)}, table = {.nfgen_family = NFPROTO_NETDEV};
+    struct request requests[] = {
+        request_of(NFNL_MSG_BATCH_BEGIN, 0, &batch, sizeof batch),
+        request_of(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE, 0, &table, sizeof table),
+        request_of(NFNL_MSG_BATCH_END, 0, &batch, sizeof batch),
+    };
+    requests[0].header.nlmsg_flags = requests[2].header.nlmsg_flags = NLM_F_REQUEST;
+    put_attribute(&requests[1], NFTA_TABLE_NAME, "hostd", 6);
+    tried(a, "the filter's table was removed", ask_kernel(NETLINK_NETFILTER, requests, ARRAY_COUNT(requests)));
+}
+
+/* ---- N08: backwards ---- */
+
+static void turn_the_listener(struct attempt *a)
+{
+    const struct contract_link *in = ring_link(LINK_IN, NULL);
+    struct sockaddr_in target = address_of("back", PORT_OF_LINKS);
+    int slot = in ? (int)in->slot_first : CONTRACT_SLOT_FIRST;
+    long result = ring_run(ring_prepare(IORING_OP_SHUTDOWN, slot, NULL, SHUT_RD, 0, IOSQE_FIXED_FILE));
+    if (result < 0)
+        tried(a, "SHUTDOWN", result);
+    struct io_uring_sqe *sqe =
+        ring_prepare(IORING_OP_SEND, slot, "hello", 5, (uint64_t)(uintptr_t)&target, IOSQE_FIXED_FILE);
+    sqe->addr_len = sizeof target;
+    sqe->msg_flags = MSG_FASTOPEN | MSG_NOSIGNAL | MSG_DONTWAIT;
+    result = ring_run(sqe);
+    tried(a, "the listener became a connection", result == -EINPROGRESS ? 0 : result);
+}
+
+static void open_backwards(struct attempt *a)
+{
+    struct sockaddr_in back = address_of("back", PORT_OF_LINKS);
+    try_tcp(a, "against the link's direction", &back, false);
+}
+
+/* Connections that are never used, for a second.  The answer says how many were begun. */
+static void connection_flood(struct attempt *a)
+{
+    struct sockaddr_in to = address_of("peer", PORT_OF_LINKS);
+    struct timespec now, end;
+    int fds[64], next = 0;
+    long begun = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(fds); i++)
+        fds[i] = -1;
+    (void)clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec++;
+    do {
+        fd_close(&fds[next]);
+        fds[next] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        begun += connect(fds[next], (struct sockaddr *)&to, sizeof to) == 0 || errno == EINPROGRESS;
+        next = (next + 1) % (int)ARRAY_COUNT(fds);
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    } while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
+    refused(a, "%ld connections begun in a second", begun);
+}
+
+const struct row rows_net[] = {
+    {"I04", another_links_address}, {"I05", change_the_wire},  {"I12", control_socket},
+    {"N01", undeclared_ports},      {"N02", the_host},         {"N03", ipv6},
+    {"N04", packet_socket},         {"N04b", odd_frames},      {"N05", abstract_socket},
+    {"N06", socket_families},       {"N07", flush_the_filter}, {"N08", turn_the_listener, true},
+    {"N08b", open_backwards},       {"N09", source_route},     {"N09b", fragments},
+    {"N09c", connection_flood},     {"N10", tunnels},          {NULL, NULL},
+};

@@ -1,0 +1,166 @@
+# attacks.bash - what attacks.bats and attacks_weak.bats share: the table, the application that is attacked, the tries.
+# shellcheck shell=bash disable=SC2034 # the suites use what is set here
+
+TABLE=$ROOT/tests/attacks/README.md
+WEAK=$BUILD/weak
+ATTACK=$TOOLS/attack
+
+# The rows of the table, one line each: ID<TAB>AS<TAB>REFUSED<TAB>SWITCHES<TAB>SUCCEEDS
+table() {
+    sed -nE 's/^\| ([A-Z][0-9]{2}[a-z]?) \| ([a-z]+) \| .* \| (.*) \| .* \| (.*) \| (.*) \|$/\1\t\2\t\3\t\4\t\5/p' "$TABLE"
+}
+# rows AS [SWITCHES]: the ids of the table that are tried so (with these switches).
+rows() { table | awk -F'\t' -v as="$1" -v switches="${2-}" '$2 == as && (switches == "" || $4 == switches) {print $1}'; }
+
+toml_list() {
+    local word comma=
+    for word; do
+        printf '%s"%s"' "$comma" "$word"
+        comma=', '
+    done
+}
+
+# What is attacked: two attackers with every kind of link between them and two witnesses.
+#
+#     bare ──▶ witness ◀── keeper        keeper has data, files of the host, and a sibling `den` with data of its own
+#     bare ──▶ middle ──▶ witness        bare ◀──▶ keeper
+#
+# attacks_toml WITNESS SWITCHES BARE-ROWS KEEPER-ROWS: the list, in $PLACE/attacks.toml.
+attacks_toml() {
+    local witness=$1 with=",$2," data='data = ["box"]' den='data = ["den"]'
+    # Namespaces that the data's owners do not fit: the rows of those switches need no data.
+    [[ $with != *,netns-owner,* ]] || data='' den=''
+    {
+        cat <<TOML
+[app]
+name = "attacks"
+
+[service.bare]
+exec = "$ATTACK"
+[service.bare.config]
+rows = [$3]
+args.back = "10.0.0.8"
+
+[service.keeper]
+exec = "$ATTACK"
+$data
+files = [{ from = "$PLACE/launcher", to = "/launcher" }, { from = "$PLACE/setuid", to = "/setuid" }]
+[service.keeper.config]
+rows = [$4]
+args.shm = "$SHM_KEY"
+args.hostname = "$(uname -n)"
+args.toml = "$PLACE/attacks.toml"
+args.state = "$PLACE/state"
+args.run = "/run/hostd"
+
+[service.den]
+exec = "$ATTACK"
+$den
+TOML
+        # One network namespace for all has no place for links.
+        [[ $with == *,net-namespace,* ]] || cat <<TOML
+
+[service.witness]
+exec = "$witness"
+[service.middle]
+exec = "$witness"
+
+[[link]]
+from = "bare"
+to = "witness"
+allow = ["Witness.Note", "Witness.Hold"]
+[[link]]
+from = "bare"
+to = "middle"
+allow = ["Witness.Relay"]
+[[link]]
+from = "middle"
+to = "witness"
+allow = ["Witness.Note"]
+[[link]]
+from = "keeper"
+to = "witness"
+allow = ["Witness.Note", "Witness.Hold"]
+[[link]]
+from = "keeper"
+to = "bare"
+allow = ["Witness.Note"]
+[[link]]
+from = "bare"
+to = "keeper"
+allow = ["Witness.Note"]
+TOML
+    } >"$PLACE/attacks.toml"
+}
+
+# What lies around the application: files, a shared mount, shared memory, listeners of the host.  $PLACE can be read by
+# everybody: what keeps a service away must not be a mode of ours.
+place_make() {
+    PLACE=$(mktemp -d /tmp/attacks-XXXXXX)
+    STATE=$PLACE/state
+    chmod 755 "$PLACE"
+    mkdir -p "$STATE/box" "$STATE/den" "$PLACE/flow"
+    chmod 700 "$STATE/box" "$STATE/den"
+    install -m 0777 "$ATTACK" "$PLACE/launcher"
+    install -m 0755 "$ATTACK" "$PLACE/setuid"
+    ln -s /.. "$STATE/box/up"
+    ln -s /bin/keeper "$STATE/box/link"
+    echo inside >"$STATE/box/marker"
+    mount -t tmpfs attacks "$PLACE/flow"
+    mount --make-shared "$PLACE/flow"
+    mkdir "$PLACE/flow/sub"
+    SHM_ID=$(ipcmk -M 4096 -p 0644 | grep -o '[0-9]*$')
+    SHM_KEY=$(ipcs -m | awk -v id="$SHM_ID" '$2 == id {print $1}')
+    HOST_PORT=$(free_port)
+    : >"$PLACE/listen"
+    "$ATTACK" --listen "$HOST_PORT" "$(basename "$PLACE")" >"$PLACE/listen" 3>&- &
+    HOST_PID=$!
+    export PLACE STATE SHM_ID SHM_KEY HOST_PORT HOST_PID
+    wait_until 5 grep -q listening "$PLACE/listen"
+}
+place_remove() {
+    kill "$HOST_PID"
+    ipcrm -m "$SHM_ID"
+    umount "$PLACE/flow/sub" 2>/dev/null
+    umount "$PLACE/flow"
+    rm -rf "${PLACE:?}"
+}
+
+# After the start: the host mounts something more, and a setuid file belongs to the root of the service.
+place_after_start() {
+    local base
+    base=$(awk 'NR == 1 {print $2}' "/proc/$(init_pid keeper)/uid_map")
+    chown "$base:$base" "$PLACE/setuid"
+    chmod 4755 "$PLACE/setuid"
+    mountpoint -q "$PLACE/flow/sub" || mount -t tmpfs attacks "$PLACE/flow/sub"
+    touch "$PLACE/flow/sub/marker"
+}
+
+# What root and wire rows need to know.
+attack_arguments() {
+    echo "hostd=$HOSTD_PID" "sibling=$(service_pid den)" "port=$HOST_PORT" "name=$(basename "$PLACE")" \
+        "control=/run/hostd/$APP/control" "flow=$PLACE/flow/sub" \
+        "own=$(link_field keeper witness out .address)" "dev=$(link_field keeper witness out .interface)" \
+        "peer=$(link_field witness keeper in .address)" "other=$(link_field witness bare in .address)" \
+        "back=$(link_field bare keeper out .address)"
+}
+
+# try_as AS ROW ...: lines "ROW refused: ..." or "ROW SUCCEEDED: ...".
+try_as() {
+    local as=$1 arguments
+    shift
+    [ $# -gt 0 ] || return 0
+    read -ra arguments <<<"$(attack_arguments) ${EXTRA-}"
+    case $as in
+    # hostd exec refuses to enter a service that shares a namespace with the host, as some switches make it.
+    root) if [[ ,${HOSTD_WEAKEN-}, =~ ,(user|pid|net)-namespace, ]]; then
+        "$ATTACK" --enter "$(init_pid keeper)" "$@" "${arguments[@]}"
+    else
+        "$HOSTD" exec --app "$APP" --as-root keeper -- "$ATTACK" "$@" "${arguments[@]}"
+    fi ;;
+    wire) "$ATTACK" --wire "$(init_pid keeper)" "$@" "${arguments[@]}" ;;
+    esac || [ $? = 10 ]
+}
+
+# result_in FILE ROW: what the last line of the row says behind its name.
+result_in() { sed -nE "s/^([a-z]+ +\| )?$2 (refused|SUCCEEDED): /\2: /p" "$1" | tail -n 1; }

@@ -1,0 +1,106 @@
+#!/usr/bin/env bats
+# attacks.bats - every row of tests/attacks/README.md is refused, by what the table says.
+# shellcheck shell=bash
+
+load helpers
+load attacks
+
+setup_file() {
+    place_make
+    # shellcheck disable=SC2046 # words
+    attacks_toml "$TOOLS/witness" '' "$(toml_list $(rows bare))" "$(toml_list $(rows data | grep -v F09$) F09)"
+    app_start "$PLACE/attacks.toml"
+    place_after_start
+    RESULTS=$BATS_FILE_TMPDIR/results
+    export RESULTS
+    # shellcheck disable=SC2046
+    { try_as root $(rows root); try_as wire $(rows wire); } >"$RESULTS" 2>&1
+    grep -E '^(bare|keeper) +\| ' "$LOG" >>"$RESULTS"
+}
+setup() { STATE=$PLACE/state; }
+teardown_file() {
+    app_stop
+    place_remove
+}
+
+# as_pinned FILE AS ...: what every row of the table that is tried so came to.
+as_pinned() {
+    local file=$1 id as refused wrong=0 count=0
+    shift
+    while IFS=$'\t' read -r id as refused _; do
+        [[ " $* " == *" $as "* ]] || continue
+        count=$((count + 1))
+        if [ "$(result_in "$file" "$id")" != "refused: $refused" ]; then
+            echo "$id ($as): $(result_in "$file" "$id"); the table says: refused: $refused"
+            wrong=$((wrong + 1))
+        fi
+    done < <(table)
+    [ $count -gt 0 ] && [ $wrong = 0 ]
+}
+
+@test "the table, the program and the tests name the same rows" {
+    assert_equal "$(table | awk -F'\t' '$2 != "test" {print $1}' | sort)" \
+        "$("$ATTACK" --list | grep -vxE "honest|$(table | awk -F'\t' '$2 == "test" {print $1}' | paste -sd'|')|I02b|I07b|E09b" | sort)"
+    [ "$(table | wc -l)" -ge 70 ]
+    assert_equal "$(table | cut -f 1 | sort | uniq -d)" ""
+    for id in $(rows test); do
+        grep -qE "^@test \"${id}[: ]" "$BATS_TEST_DIRNAME"/attacks_more.bats || { echo "no test for $id"; return 1; }
+    done
+    # Each switch is in the sources, at the defence that it leaves out.
+    for name in $(table | awk -F'\t' '$4 ~ /^[a-z0-9_,-]+$/ && $4 != "-" {print $4}' | tr , '\n' | sort -u); do
+        grep -rqE "weakened\(\"$name\"\)|\{\"$name\"|[/\"]$name\"" "$ROOT"/{hostd,initsvc,netconf,rootfs,rpc,apps/zoobar/bank} ||
+            { echo "no switch $name"; return 1; }
+    done
+}
+
+@test "the build that is installed knows no switch" {
+    for program in "$BUILD"/bin/*; do
+        run grep -c -a HOSTD_WEAKEN "$program"
+        assert_output 0
+    done
+    [ "$(grep -c -a HOSTD_WEAKEN "$WEAK/bin/hostd")" -gt 0 ]
+}
+
+@test "a sealed service, from inside: every row is refused as pinned" {
+    run as_pinned "$RESULTS" bare data
+    assert_success
+}
+
+@test "root with every capability of the service's user namespace, by hostd exec: every row is refused as pinned" {
+    run as_pinned "$RESULTS" root
+    assert_success
+}
+
+@test "root of the host on the service's wire: every row is refused as pinned" {
+    run as_pinned "$RESULTS" wire
+    assert_success
+}
+
+@test "by hostd exec, under the service's confinement: the same rows are refused the same way" {
+    local arguments
+    read -ra arguments <<<"shm=$SHM_KEY hostname=$(uname -n) toml=$PLACE/attacks.toml state=$STATE run=/run/hostd"
+    # shellcheck disable=SC2046 # words; a listener's rows are the service's alone
+    run "$HOSTD" exec --app "$APP" keeper -- "$ATTACK" $(rows data | grep -vxE 'I03c|K01b|F09') F09 "${arguments[@]}"
+    assert_success
+    printf '%s\n' "$output" >"$BATS_TEST_TMPDIR/results"
+    # shellcheck disable=SC2046
+    run "$HOSTD" exec --app "$APP" --wires bare -- "$ATTACK" $(rows bare | grep -vxE 'I03|N08')
+    assert_success
+    printf '%s\n' "$output" >>"$BATS_TEST_TMPDIR/results"
+    local id wrong=0
+    for id in $(rows data | grep -vxE 'I03c|K01b') $(rows bare | grep -vxE 'I03|N08'); do
+        [ "$(result_in "$BATS_TEST_TMPDIR/results" "$id")" = "$(result_in "$RESULTS" "$id")" ] || {
+            echo "$id: $(result_in "$BATS_TEST_TMPDIR/results" "$id"), not $(result_in "$RESULTS" "$id")"
+            wrong=1
+        }
+    done
+    [ $wrong = 0 ]
+}
+
+@test "nothing of all that changed a binary, and the others still answer" {
+    cmp "$ATTACK" "$PLACE/launcher"
+    run try_as root honest
+    assert_output "honest SUCCEEDED: answered, as 'keeper'"
+    all_ready
+    assert_equal "$("$HOSTD" ps --app "$APP" --json | jq -r '[.services[].generation] | unique | join(" ")')" 1
+}

@@ -1,0 +1,394 @@
+#!/usr/bin/env bats
+# attacks_more.bats - the rows of tests/attacks/README.md that need more than one try: a restart, a flood, a terminal.
+#
+# Each test does it twice: with the build that is installed, where it must fail, and in the test build with the row's
+# switch, where it must succeed.
+# shellcheck shell=bash
+
+load helpers
+load attacks
+
+setup() {
+    place_make
+    TOML=$PLACE/app.toml
+}
+teardown() {
+    # shellcheck disable=SC2046 # pids
+    kill $(cat "$BATS_TEST_TMPDIR"/*.pid 2>/dev/null) 2>/dev/null || true
+    if [ -s "$BATS_FILE_TMPDIR/hostd.pid" ]; then app_stop; fi
+    place_remove
+}
+
+# The switches of the row that is being tried.
+switches_of() { table | awk -F'\t' -v id="$1" '$1 == id {print $4}'; }
+# installed: from here on the build that is installed; weak SWITCHES: the test build without these defences.
+installed() {
+    HOSTD=$BUILD/bin/hostd WITNESS=$TOOLS/witness
+    unset HOSTD_WEAKEN
+}
+weak() {
+    HOSTD=$WEAK/bin/hostd WITNESS=$WEAK/test-bin/witness
+    export HOSTD_WEAKEN=$1
+}
+
+# One attacker that tries rows as a service, with a data directory.
+keeper_toml() {
+    cat >"$TOML" <<TOML
+[app]
+name = "attacks"
+[service.keeper]
+exec = "$ATTACK"
+data = ["box"]
+[service.keeper.config]
+rows = [$(toml_list "$@")]
+TOML
+}
+keeper_says() { result_in "$LOG" "$1"; }
+
+# ---- identity ----
+
+# stale: what a caller left behind before its end, and how much of it was served after its successor was known.
+stale() {
+    local before
+    cat >"$TOML" <<TOML
+[app]
+name = "attacks"
+[service.flooder]
+exec = "$ATTACK"
+[service.witness]
+exec = "$WITNESS"
+[[link]]
+from = "flooder"
+to = "witness"
+allow = ["Witness.Note"]
+TOML
+    app_start "$TOML"
+    rm -f "$PLACE/go"
+    : >"$PLACE/said" # what the first try said would be taken for the second one's
+    mkfifo "$PLACE/go"
+    "$ATTACK" --enter "$(init_pid flooder)" I07 "peer=$(link_field witness flooder in .address)" \
+        <>"$PLACE/go" >"$PLACE/said" 2>&1 3>&- &
+    echo $! >"$BATS_TEST_TMPDIR/enter.pid"
+    wait_until 10 grep -q 'I07 connected' "$PLACE/said"
+    kill -STOP "$(service_pid witness)"
+    echo go >"$PLACE/go"
+    wait_until 10 grep -qE 'I07 sent [0-9]{3,}' "$PLACE/said"
+    kill -KILL "$(init_pid flooder)"
+    again() { [ "$(service flooder '"\(.generation) \(.state)"')" = "2 ready" ]; }
+    wait_until 10 again
+    kill -CONT "$(service_pid witness)"
+    "$ATTACK" --enter "$(init_pid flooder)" honest "peer=$(link_field witness flooder in .address)" >/dev/null || true
+    # What is served is served within a moment; then the count stands.
+    stands() {
+        before=${now-}
+        now=$("$ATTACK" --enter "$(init_pid flooder)" I07b "peer=$(link_field witness flooder in .address)")
+        [ "$now" = "$before" ]
+    }
+    now='' && wait_until 10 stands
+    app_stop
+    echo "${now#I07b }"
+}
+
+@test "I07: requests that a caller left behind are not served once it was started again" {
+    installed
+    assert_equal "$(stale)" 'refused: at most one read of them was served'
+    weak stale
+    assert_regex "$(stale)" '^SUCCEEDED: [0-9]{3,} requests of a dead generation were served$'
+}
+
+# bank_says CALL ...: what an rpcprobe in the place of dynamic gets from the bank, for these calls.
+bank_says() {
+    cat >"$TOML" <<TOML
+[app]
+name = "attacks"
+[service.auth]
+exec = "auth"
+data = ["cred"]
+memory = "192M"
+[service.bank]
+exec = "bank"
+data = ["bank"]
+config.opening_balance = 1000
+[service.dynamic]
+exec = "$TOOLS/rpcprobe"
+[service.dynamic.config]
+calls = [$(toml_list "auth Auth.Register username=bob password=secret" "bank Bank.Open username=bob token=\$token" \
+        "auth Auth.Register username=alice password=secret" "bank Bank.Open username=alice token=\$token" "$@")]
+[service.static]
+exec = "$TOOLS/rpcprobe"
+[service.static.config]
+calls = ["bank Bank.Balance username=bob"]
+[[link]]
+from = "dynamic"
+to = "auth"
+allow = ["Auth.Register"]
+[[link]]
+from = "dynamic"
+to = "bank"
+allow = ["Bank.Open", "Bank.Balance", "Bank.Transfer"]
+[[link]]
+from = "bank"
+to = "auth"
+allow = ["Auth.Check"]
+TOML
+    rm -rf "$STATE/cred" "$STATE/bank"
+    app_start "$TOML"
+    both_done() { [ "$(grep -c 'rpcprobe: done' "$LOG")" = 2 ]; }
+    wait_until 30 both_done
+    app_stop
+    sed -nE 's/^(dynamic|static) +\| rpcprobe: /\1 /p' "$LOG"
+}
+
+@test "I08: nobody moves another's money with a token of one's own, or without a link" {
+    local steal='bank Bank.Transfer sender=bob recipient=alice zoobars=5 token=$token key=deputy-deputy---'
+    installed
+    run bank_says "$steal"
+    assert_output --regexp 'dynamic Bank.Transfer (PERMISSION_DENIED|UNAUTHENTICATED)'
+    assert_output --partial 'static Bank.Balance NO_LINK'
+    weak token
+    run bank_says "$steal"
+    assert_output --partial 'dynamic Bank.Transfer OK'
+}
+
+@test "I09: a captured transfer that is sent again moves money once" {
+    local transfer='bank Bank.Transfer sender=alice recipient=bob zoobars=5 token=$token key=replay-replay---'
+    installed
+    run bank_says "$transfer" "$transfer" 'bank Bank.Balance username=alice'
+    assert_equal "$(grep -c 'dynamic Bank.Transfer OK zoobars=995' <<<"$output")" 2
+    assert_output --partial 'dynamic Bank.Balance OK zoobars=995'
+    weak replay
+    run bank_says "$transfer" "$transfer" 'bank Bank.Balance username=alice'
+    assert_output --partial 'dynamic Bank.Balance OK zoobars=990'
+}
+
+# ---- processes ----
+
+daemons() { ps -e -o pid=,comm= | awk '$2 == "attack-daemon" {print $1}'; }
+
+@test "E08: a daemon that a service left behind ends with it" {
+    installed
+    keeper_toml E08
+    app_start "$TOML"
+    assert_equal "$(keeper_says E08)" 'refused: EPERM'
+    # As root of the service, without a filter, it can be made; it ends with the command.
+    run "$HOSTD" exec --app "$APP" --as-root keeper -- "$ATTACK" E08
+    assert_output 'E08 SUCCEEDED: a daemon'
+    none() { [ -z "$(daemons)" ]; }
+    wait_until 5 none
+    app_stop
+
+    weak seccomp
+    app_start "$TOML"
+    assert_equal "$(keeper_says E08)" 'SUCCEEDED: a daemon'
+    [ -n "$(daemons)" ]
+    app_stop
+    wait_until 5 none
+
+    weak seccomp,pid-namespace
+    app_start "$TOML"
+    app_stop
+    left=$(daemons)
+    # shellcheck disable=SC2086 # pids
+    kill -KILL $left
+    wait_until 5 none
+    find /sys/fs/cgroup -depth -type d -path "*/hostd/$APP*" -exec rmdir {} \; 2>/dev/null || true
+    find /sys/fs/cgroup -depth -type d -name hostd -empty -exec rmdir {} \; 2>/dev/null || true
+    [ -n "$left" ]
+}
+
+@test "E11: there is no terminal to push characters into" {
+    installed
+    keeper_toml E11
+    app_start "$TOML"
+    assert_equal "$(keeper_says E11)" 'refused: EPERM ENOENT'
+    app_stop
+    # The same program on a terminal.
+    run script -qec "$ATTACK E11" /dev/null </dev/null
+    assert_output --partial 'E11 SUCCEEDED: TIOCSTI'
+}
+
+# starts_refused TEXT: hostd start fails with one line that holds TEXT.
+starts_refused() {
+    run "$HOSTD" start "$TOML" --name "$APP" --state-dir "$STATE" 3>&-
+    assert_failure
+    assert_output --partial "$1"
+}
+
+# killed_or_says ROW: a service that tries it either dies of it before it is ready, or says what came of it.
+killed_or_says() {
+    keeper_toml "$1"
+    "$HOSTD" start "$TOML" --name "$APP" --state-dir "$STATE" --detach >"$LOG" 2>&1 3>&- || {
+        sed -nE 's/.*was (killed by signal [0-9]+).*/\1/p' "$LOG" | head -n 1
+        return
+    }
+    "$HOSTD" logs --app "$APP" keeper | sed -nE "s/.*$1 ((refused|SUCCEEDED): .*)/\1/p"
+    "$HOSTD" stop --app "$APP"
+}
+
+@test "K02b: a 32-bit system call ends who makes it" {
+    installed
+    assert_equal "$(killed_or_says K02b)" 'killed by signal 31'
+    weak seccomp
+    assert_equal "$(killed_or_says K02b)" 'SUCCEEDED: getpid by int 0x80'
+}
+
+@test "K02c: so does one of x32, which the kernel does not have anyway" {
+    installed
+    assert_equal "$(killed_or_says K02c)" 'killed by signal 31'
+    weak seccomp
+    assert_equal "$(killed_or_says K02c)" 'refused: ENOSYS'
+}
+
+# ---- files ----
+
+outside_instead() {
+    mkdir -p "$PLACE/outside"
+    chmod 700 "$PLACE/outside"
+    echo outside >"$PLACE/outside/marker"
+    ln -s "$PLACE/outside" "$STATE/elsewhere"
+}
+
+@test "F02: a data directory that is swapped for a link while services start is never mounted outside" {
+    outside_instead
+    keeper_toml F02
+    "$ATTACK" --swap "$STATE/box" "$STATE/elsewhere" 3>&- &
+    echo $! >"$BATS_TEST_TMPDIR/swap.pid"
+    installed
+    local round started=0 refused=0
+    for round in {1..20}; do
+        if "$HOSTD" start "$TOML" --name "$APP" --state-dir "$STATE" --detach >"$LOG" 2>&1 3>&-; then
+            started=$((started + 1))
+            run "$HOSTD" logs --app "$APP" keeper
+            "$HOSTD" stop --app "$APP"
+            assert_output --partial 'F02 refused: its own data'
+            refute_output --partial SUCCEEDED
+        else
+            refused=$((refused + 1))
+            grep -q "$STATE/box" "$LOG"
+        fi
+    done
+    echo "started $started, refused $refused"
+    kill "$(cat "$BATS_TEST_TMPDIR/swap.pid")"
+    # The link left in its place: refused, and followed without the defence.
+    rm "$BATS_TEST_TMPDIR/swap.pid"
+    [ ! -L "$STATE/box" ] || rm "$STATE/box"
+    rm -rf "$STATE/box"
+    ln -s "$PLACE/outside" "$STATE/box"
+    starts_refused "$STATE/box"
+    weak nofollow
+    app_start "$TOML"
+    assert_equal "$(keeper_says F02)" 'SUCCEEDED: a directory outside was mounted'
+}
+
+@test "F03: something else in the place of /dev/null is refused" {
+    keeper_toml F02
+    install -m 0666 /dev/null "$PLACE/null"
+    installed
+    printf '#!/bin/sh\nexec unshare --mount --propagation private sh -c '\''mount --bind "%s" /dev/null; exec "%s" "$@"'\'' sh "$@"\n' \
+        "$PLACE/null" "$HOSTD" >"$PLACE/hostd"
+    chmod 755 "$PLACE/hostd"
+    HOSTD=$PLACE/hostd
+    starts_refused '/dev/null is not the null device'
+    weak null-check
+    sed -i "s|$BUILD/bin/hostd|$HOSTD|" "$PLACE/hostd"
+    HOSTD=$PLACE/hostd
+    app_start "$TOML"
+    assert_equal "$(stat -Lc %F "/proc/$(init_pid keeper)/fd/0")" 'regular empty file'
+}
+
+@test "F13: no other service shares the directory in which something could be planted" {
+    keeper_toml F13
+    printf '[service.planter]\nexec = "%s"\ndata = ["box"]\n' "$ATTACK" >>"$TOML"
+    mkfifo "$STATE/box/fifo"
+    installed
+    run "$HOSTD" check "$TOML"
+    assert_failure 2
+    assert_output --partial "data directory 'box' is there already"
+    weak data-exclusive
+    app_start "$TOML"
+    assert_equal "$(keeper_says F13)" 'SUCCEEDED: a FIFO of another service'
+}
+
+# ---- floods ----
+
+@test "N09c: a flood of connections on one link leaves the others their answers" {
+    installed
+    attacks_toml "$TOOLS/witness" '' '' ''
+    app_start "$PLACE/attacks.toml"
+    "$HOSTD" exec --app "$APP" --as-root keeper -- "$ATTACK" N09c "peer=$(link_field witness keeper in .address)" \
+        >"$PLACE/flood" 3>&- &
+    local flood=$! answers=0
+    while ! gone $flood; do
+        run "$HOSTD" exec --app "$APP" --as-root bare -- "$ATTACK" honest "peer=$(link_field witness bare in .address)"
+        assert_output "honest SUCCEEDED: answered, as 'bare'"
+        answers=$((answers + 1))
+    done
+    [ $answers -ge 3 ]
+    run cat "$PLACE/flood"
+    assert_output --regexp 'N09c refused: [0-9]{3,} connections begun in a second'
+    all_ready
+}
+
+# chatter_toml FLOOD: a service that prints what it should not, and FLOOD lines.
+chatter_toml() {
+    printf '[app]\nname = "attacks"\n[service.odd]\nexec = "%s"\nconfig.flood = %s\n' "$TOOLS/chatter" "$1" >"$TOML"
+}
+
+@test "K05: a flood of log lines is capped, and what was dropped is said" {
+    chatter_toml 20000
+    installed
+    app_start "$TOML"
+    "$HOSTD" logs --app "$APP" odd >"$PLACE/logs"
+    [ "$(grep -c '| flood ' "$PLACE/logs")" -lt 15000 ]
+    grep -q 'lines dropped: more than 1000 a second' "$PLACE/logs"
+    app_stop
+    weak log-cap
+    app_start "$TOML"
+    all_kept() { [ "$("$HOSTD" logs --app "$APP" odd | grep -c '| flood ')" = 20000 ]; }
+    wait_until 10 all_kept
+}
+
+@test "K05b: what a service prints is no order to the terminal" {
+    chatter_toml 0
+    installed
+    app_start "$TOML"
+    assert_equal "$(grep -ac $'\033' "$LOG")" 0
+    grep -qF 'three \x1b[2J' "$LOG"
+    app_stop
+    weak log-escape
+    app_start "$TOML"
+    escaped() { grep -qa $'\033' "$LOG"; }
+    wait_until 5 escaped
+}
+
+@test "K08: hostd goes on though nobody reads what it prints" {
+    chatter_toml 100000
+    mkfifo "$PLACE/out"
+    exec 8<>"$PLACE/out" # open, and never read
+    unread() {
+        "$HOSTD" start "$TOML" --name "$APP" --state-dir "$STATE" >"$PLACE/out" 2>&1 3>&- 8>&- &
+        HOSTD_PID=$!
+        echo $HOSTD_PID >"$BATS_FILE_TMPDIR/hostd.pid"
+        shown() { timeout 5 "$HOSTD" ps --app "$APP" --json | jq -r "$1" 2>/dev/null; }
+        is_at() { [ "$(shown '.services[0] | "\(.generation) \(.state)"')" = "$1 ready" ]; }
+        wait_until 15 is_at 1 || return 1
+        # More than the pipe holds; then the service ends, and has to be started again.
+        for round in 1 2 3; do
+            kill -KILL "$(shown '.services[0].service_pid')" || return 1
+            wait_until 15 is_at $((round + 1)) || return 1
+        done
+    }
+    installed
+    unread
+    app_stop
+    weak outlet
+    run unread
+    kill -KILL "$(cat "$BATS_FILE_TMPDIR/hostd.pid")"
+    wait_until 5 gone "$(cat "$BATS_FILE_TMPDIR/hostd.pid")"
+    rm "$BATS_FILE_TMPDIR/hostd.pid"
+    exec 8>&-
+    assert_failure
+    # What it left behind is taken over, and ended, by the next one.
+    installed
+    app_start "$TOML"
+}
