@@ -209,6 +209,35 @@ int cgroup_open(const struct cgroup_trees *trees, const char *app, const char *s
     return 0;
 }
 
+int cgroup_open_tasks(const struct cgroup_trees *trees, const char *app, const char *service,
+                      int ret_fds[CGROUP_CONTROLLER_COUNT], struct err *e)
+{
+    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
+        char path[PATH_BYTES], file[PATH_BYTES + 8];
+        ret_fds[i] = -1;
+        if (trees->is_v2 || !trees->v1[i][0])
+            continue;
+        group_path(path, trees->v1[i], app, service);
+        (void)snprintf(file, sizeof file, "%s/tasks", path);
+        ret_fds[i] = open(file, O_WRONLY | O_CLOEXEC);
+        if (ret_fds[i] >= 0 || errno == ENOENT) /* a controller that this service has no limit for */
+            continue;
+        int code = err_sys(e, -errno, "open %s", file);
+        while (i > 0)
+            fd_close(&ret_fds[--i]);
+        return code;
+    }
+    return 0;
+}
+
+int cgroup_enter(const int fds[CGROUP_CONTROLLER_COUNT], struct err *e)
+{
+    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
+        if (fds[i] >= 0 && write(fds[i], "0", 1) != 1) /* 0: whoever writes */
+            return err_sys(e, -errno, "enter the %s group", controllers[i].name);
+    return 0;
+}
+
 int cgroup_place(const struct cgroup_trees *trees, const char *app, const char *service, pid_t pid, struct err *e)
 {
     char value[16], path[PATH_BYTES];

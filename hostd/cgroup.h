@@ -36,8 +36,17 @@ void cgroup_detect(struct cgroup_trees *ret_trees);
 int cgroup_make(const struct cgroup_trees *trees, const char *app, const char *service,
                 const struct cgroup_limits *limits, struct err *e);
 
-/* Version 2: a descriptor for CLONE_INTO_CGROUP (close it).  Version 1: *ret_fd = -1; use cgroup_place(). */
+/* Version 2: a descriptor for CLONE_INTO_CGROUP (close it).  Version 1: *ret_fd = -1; use cgroup_open_tasks(). */
 int cgroup_open(const struct cgroup_trees *trees, const char *app, const char *service, int *ret_fd, struct err *e);
+/*
+ * Version 1: what a new process enters the groups by, -1 where there is none (version 2: all); close them.  A process
+ * that moves itself, and has one thread, is moved at once; moving another one waits for all CPUs to pass through the
+ * scheduler, 10 to 20 ms (kernel/cgroup: cgroup_threadgroup_rwsem).
+ */
+int cgroup_open_tasks(const struct cgroup_trees *trees, const char *app, const char *service,
+                      int ret_fds[CGROUP_CONTROLLER_COUNT], struct err *e);
+/* In the new process: enters by them.  It needs no right of its own: that of who opened them counts. */
+int cgroup_enter(const int fds[CGROUP_CONTROLLER_COUNT], struct err *e);
 /* Version 1: moves a process in.  Version 2: does nothing. */
 int cgroup_place(const struct cgroup_trees *trees, const char *app, const char *service, pid_t pid, struct err *e);
 

@@ -210,15 +210,18 @@ static bool is_null_device(int fd)
 }
 
 /* Between clone3 and exec.  We are nobody yet: ids come with the maps, which hostd writes before it sends the setup. */
-static _Noreturn void child_main(int stage_fd, int hostd_pidfd, int initsvc_fd, bool is_plain)
+static _Noreturn void child_main(int stage_fd, int hostd_pidfd, int initsvc_fd, const int *task_fds, bool is_plain)
 {
-    struct init_message message = {.kind = INIT_STAGE, .stage = STAGE_IDS};
+    struct init_message message = {.kind = INIT_STAGE, .stage = STAGE_CGROUP};
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     /* Ctrl-C is for hostd, which stops services in order; a terminal would signal each of its own session. */
     (void)setsid(); /* cannot fail in a fresh child */
+    if (cgroup_enter(task_fds, &message.error) < 0)
+        goto failed;
 
+    message.stage = STAGE_IDS;
     /* hostd's own end of the socket is a descriptor of ours as well, and would keep it open: its death shows by its
      * pidfd only.  Without that we would wait for ever, and hold its lock. */
     struct pollfd waits[] = {{.fd = stage_fd, .events = POLLIN}, {.fd = hostd_pidfd, .events = POLLIN}};
@@ -256,7 +259,8 @@ failed:
 }
 
 /* Enters the service's network namespace, clones, and comes back; the child stays there. */
-static int clone_in(struct app *app, struct instance *instance, int cgroup_fd, int child_stage_fd, struct err *e)
+static int clone_in(struct app *app, struct instance *instance, int cgroup_fd, const int *task_fds, int child_stage_fd,
+                    struct err *e)
 {
     FD_AUTO int own_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     if (own_netns < 0)
@@ -281,7 +285,7 @@ static int clone_in(struct app *app, struct instance *instance, int cgroup_fd, i
     if (pid == 0 && weakened("netns-owner"))
         weak_owner_join(instance->netns_fd);
     if (pid == 0)
-        child_main(child_stage_fd, app->hostd_pidfd, app->initsvc_fd, app->is_plain);
+        child_main(child_stage_fd, app->hostd_pidfd, app->initsvc_fd, task_fds, app->is_plain);
     if (!app->is_plain)
         net_namespace_return(own_netns);
     if (pid < 0) {
@@ -625,6 +629,7 @@ static int start_process(struct app *app, uint32_t index, enum init_stage *stage
                                          .cpu_percent = service->cpu_percent,
                                          .accept_missing = app->is_plain ? ~0u : service->manifest->accept_missing};
     FD_AUTO int cgroup_fd = -1;
+    int task_fds[CGROUP_CONTROLLER_COUNT];
     *stage = STAGE_CGROUP;
     int result = cgroup_make(&app->cgroups, app->name, name, &limits, e);
     if (result == 0)
@@ -642,7 +647,12 @@ static int start_process(struct app *app, uint32_t index, enum init_stage *stage
         return err_sys(e, -errno, "socketpair");
     instance->stage_fd = sockets[0];
     FD_AUTO int child_stage_fd = sockets[1];
-    result = clone_in(app, instance, cgroup_fd, child_stage_fd, e);
+    result = cgroup_open_tasks(&app->cgroups, app->name, name, task_fds, e);
+    if (result < 0)
+        return result;
+    result = clone_in(app, instance, cgroup_fd, task_fds, child_stage_fd, e);
+    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
+        fd_close(&task_fds[i]);
     if (result < 0)
         return result;
 
@@ -650,10 +660,6 @@ static int start_process(struct app *app, uint32_t index, enum init_stage *stage
     result = app->is_plain ? 0 : write_id_map(instance->init_pid, "uid_map", service->uid_base, e);
     if (result == 0 && !app->is_plain)
         result = write_id_map(instance->init_pid, "gid_map", service->uid_base, e);
-    if (result < 0)
-        return result;
-    *stage = STAGE_CGROUP;
-    result = cgroup_place(&app->cgroups, app->name, name, instance->init_pid, e);
     if (result < 0)
         return result;
 
