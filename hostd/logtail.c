@@ -137,20 +137,17 @@ bool logtail_may_color(int fd)
 }
 
 /* A descriptor that never blocks.  Not by a flag on the caller's: that would be the flag of everybody who shares it,
- * the shell too.  What cannot be opened again (a socket) is asked whether it takes something before each write. */
+ * the shell too.  A socket cannot be opened again, and is asked whether it takes something before each write; a file
+ * must not be, for its position is shared with stderr, and does not block. */
 static int open_out(const struct logtail_options *options)
 {
     char path[40];
+    struct stat status;
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d", options->out_fd);
-    int flags = fcntl(options->out_fd, F_GETFL);
-    int fd = options->never_blocks && flags >= 0
-                 ? open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | (flags & O_APPEND))
-                 : -1;
-    if (fd < 0)
-        return fcntl(options->out_fd, F_DUPFD_CLOEXEC, 3);
-    /* A file that is not appended to has a position: the one that was reached, not its start. */
-    (void)lseek(fd, lseek(options->out_fd, 0, SEEK_CUR), SEEK_SET); /* fails where there is none */
-    return fd;
+    bool may_block = options->never_blocks && fstat(options->out_fd, &status) == 0 &&
+                     (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode));
+    int fd = may_block ? open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+    return fd >= 0 ? fd : fcntl(options->out_fd, F_DUPFD_CLOEXEC, 3);
 }
 
 static void skip_old(struct logtail *tail, size_t service, int which);

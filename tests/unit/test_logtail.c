@@ -198,6 +198,9 @@ static void a_silenced_one_prints_nothing_more(void **state)
     put("bank.0", "1.001 one\n", 0);
     begin((struct logtail_options){.never_blocks = true});
     assert_string_equal(next(), "bank  | one\n");
+    assert_int_equal(write(out_fd, "stderr\n", 7), 7); /* "2>&1" into a file: both go on behind each other */
+    put("bank.0", "1.002 three\n", 0);
+    assert_string_equal(next(), "stderr\nbank  | three\n");
     logtail_silence(tail);
     put("bank.0", "1.002 two\n", 0);
     logtail_say(tail, "x", 1);
