@@ -28,15 +28,32 @@ _Static_assert(ARRAY_COUNT(controllers) == CGROUP_CONTROLLER_COUNT, "a row per c
 
 /* ---- detection ---- */
 
-static bool has_v2_controllers(const char *mount_point)
+/* A word of its own: "cpu" is not in "cpuset". */
+static bool has_word(const char *text, const char *word)
+{
+    size_t bytes = strlen(word);
+    for (const char *at = text; (at = strstr(at, word)); at += bytes)
+        if ((at == text || at[-1] == ' ') && strchr(" \n", at[bytes])) /* its end counts, too */
+            return true;
+    return false;
+}
+
+/* A version 2 mount beside version 1 trees often holds no controller at all. */
+static void detect_v2(const char *mount_point, struct cgroup_trees *trees)
 {
     char path[PATH_BYTES], text[256] = "";
     (void)snprintf(path, sizeof path, "%s/cgroup.controllers", mount_point);
     FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || read(fd, text, sizeof text - 1) < 0)
-        return false;
-    /* A version 2 mount beside version 1 trees often holds no controller at all. */
-    return strstr(text, "memory") && strstr(text, "pids");
+        return;
+    (void)snprintf(trees->unified, sizeof trees->unified, "%s", mount_point);
+    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
+        trees->v2[i] = has_word(text, controllers[i].name);
+}
+
+static bool is_any_v1(const struct cgroup_trees *trees)
+{
+    return trees->v1[CGROUP_MEMORY][0] || trees->v1[CGROUP_PIDS][0] || trees->v1[CGROUP_CPU][0];
 }
 
 void cgroup_detect(struct cgroup_trees *ret_trees)
@@ -50,10 +67,8 @@ void cgroup_detect(struct cgroup_trees *ret_trees)
     while (getmntent_r(mounts, &entry, text, sizeof text)) {
         if (strlen(entry.mnt_dir) >= sizeof ret_trees->unified)
             continue;
-        if (strcmp(entry.mnt_type, "cgroup2") == 0 && has_v2_controllers(entry.mnt_dir)) {
-            ret_trees->is_v2 = true;
-            (void)snprintf(ret_trees->unified, sizeof ret_trees->unified, "%s", entry.mnt_dir);
-        }
+        if (strcmp(entry.mnt_type, "cgroup2") == 0)
+            detect_v2(entry.mnt_dir, ret_trees);
         if (strcmp(entry.mnt_type, "cgroup") != 0)
             continue;
         for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
@@ -61,6 +76,9 @@ void cgroup_detect(struct cgroup_trees *ret_trees)
                 (void)snprintf(ret_trees->v1[i], sizeof ret_trees->v1[i], "%s", entry.mnt_dir);
     }
     (void)endmntent(mounts); /* always 1 */
+    const bool *v2 = ret_trees->v2;
+    ret_trees->is_v2 = (v2[CGROUP_MEMORY] && v2[CGROUP_PIDS]) ||
+                       ((v2[CGROUP_MEMORY] || v2[CGROUP_PIDS] || v2[CGROUP_CPU]) && !is_any_v1(ret_trees));
 }
 
 /* ---- files ---- */
@@ -73,6 +91,14 @@ static int write_value(const char *directory, const char *file, const char *valu
     if (fd < 0 || write(fd, value, strlen(value)) < 0)
         return err_sys(e, -errno, "write %s to %s", value, path);
     return 0;
+}
+
+/* Of a file that the kernel shows only where it counts what the file limits. */
+static int write_if_there(const char *directory, const char *file, const char *value, struct err *e)
+{
+    char path[PATH_BYTES * 2];
+    (void)snprintf(path, sizeof path, "%s/%s", directory, file);
+    return access(path, F_OK) < 0 && errno == ENOENT ? 0 : write_value(directory, file, value, e);
 }
 
 static int make_directory(const char *path, struct err *e)
@@ -105,11 +131,20 @@ static int make_path(const char *tree, const char *app, const char *service, cha
 
 /* ---- limits ---- */
 
+/* Swap is no way around: version 1 limits the sum, version 2 the swap itself.  Kernel memory counts in both. */
 static int set_memory(const char *path, bool is_v2, uint64_t bytes, struct err *e)
 {
     char value[32];
     (void)snprintf(value, sizeof value, "%llu", (unsigned long long)bytes);
-    return write_value(path, is_v2 ? "memory.max" : "memory.limit_in_bytes", value, e);
+    if (is_v2) {
+        int result = write_value(path, "memory.max", value, e);
+        return result < 0 ? result : write_if_there(path, "memory.swap.max", "0", e);
+    }
+    /* The sum may not be below the memory, not even for a moment: of a group that is taken over it goes first. */
+    int result = write_if_there(path, "memory.memsw.limit_in_bytes", "-1", e);
+    if (result == 0)
+        result = write_value(path, "memory.limit_in_bytes", value, e);
+    return result < 0 ? result : write_if_there(path, "memory.memsw.limit_in_bytes", value, e);
 }
 
 static int set_pids(const char *path, uint32_t pids, struct err *e)
@@ -153,22 +188,41 @@ static int missing(enum cgroup_controller controller, struct err *e)
     return err_hint(e, "enable it, or write accept_missing = [\"%s\"] in the TOML", name);
 }
 
-static int make_v2(const struct cgroup_trees *trees, const char *app, const char *service,
-                   const struct cgroup_limits *limits, struct err *e)
+/* A group's files are there only when each group above it passes the controllers on. */
+static int pass_on(const struct cgroup_trees *trees, const char *app, const char *enable, struct err *e)
 {
     char path[PATH_BYTES];
-    static const char enable[] = "+memory +pids +cpu";
-    int result = make_path(trees->unified, app, service, path, e);
-    /* A group's files are there only when each group above it passes the controllers on. */
-    if (result == 0)
-        result = write_value(trees->unified, "cgroup.subtree_control", enable, e);
+    int result = write_value(trees->unified, "cgroup.subtree_control", enable, e);
     for (int depth = 0; result == 0 && depth < 2; depth++) {
         group_path(path, trees->unified, depth ? app : NULL, NULL);
         result = write_value(path, "cgroup.subtree_control", enable, e);
     }
-    group_path(path, trees->unified, app, service);
+    if (result == -EBUSY)
+        (void)err_hint(e, "processes live in that group itself: a container's must be moved into one below it first");
+    return result;
+}
+
+static int make_v2(const struct cgroup_trees *trees, const char *app, const char *service,
+                   const struct cgroup_limits *limits, struct err *e)
+{
+    char path[PATH_BYTES], enable[CGROUP_CONTROLLER_COUNT * 16] = "";
+    bool is_set[CGROUP_CONTROLLER_COUNT] = {false};
+    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
+        if (i == CGROUP_CPU && limits->cpu_percent == 0)
+            continue;
+        if (!trees->v2[i] && !(limits->accept_missing & controllers[i].missing_bit))
+            return missing(i, e);
+        is_set[i] = trees->v2[i];
+        size_t used = strlen(enable);
+        if (is_set[i])
+            (void)snprintf(enable + used, sizeof enable - used, "%s+%s", used ? " " : "", controllers[i].name);
+    }
+    int result = make_path(trees->unified, app, service, path, e);
+    if (result == 0 && enable[0])
+        result = pass_on(trees, app, enable, e);
     for (int i = 0; result == 0 && i < CGROUP_CONTROLLER_COUNT; i++)
-        result = set_limit(path, true, i, limits, e);
+        if (is_set[i])
+            result = set_limit(path, true, i, limits, e);
     return result;
 }
 

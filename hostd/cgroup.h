@@ -17,7 +17,8 @@ enum cgroup_controller { CGROUP_MEMORY, CGROUP_PIDS, CGROUP_CPU, CGROUP_CONTROLL
 
 /* What this machine offers. */
 struct cgroup_trees {
-    bool is_v2;
+    bool is_v2;                           /* version 2 is used; else the version 1 trees */
+    bool v2[CGROUP_CONTROLLER_COUNT];     /* which of them version 2 has here */
     char unified[64];                     /* mount point of version 2, when is_v2 */
     char v1[CGROUP_CONTROLLER_COUNT][64]; /* mount points of version 1; "" = not there */
 };

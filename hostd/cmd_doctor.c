@@ -176,7 +176,7 @@ static int check_cgroups(struct finding *f)
     struct cgroup_trees trees;
     char name[32];
     cgroup_detect(&trees);
-    bool has_cpu = trees.is_v2 || trees.v1[CGROUP_CPU][0];
+    bool has_cpu = trees.is_v2 ? trees.v2[CGROUP_CPU] : trees.v1[CGROUP_CPU][0];
     const struct cgroup_limits limits = {.memory_bytes = 64u << 20, .pids = 8, .cpu_percent = has_cpu ? 50 : 0};
     (void)snprintf(name, sizeof name, "doctor.%d", (int)getpid()); /* the dot: no application has such a name */
     int result = cgroup_make(&trees, name, "probe", &limits, &f->error);

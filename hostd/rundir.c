@@ -265,8 +265,11 @@ void rundir_close(struct app *app)
 {
     if (app->lock_fd >= 0) { /* never of an application that somebody else runs */
         /* A walk that was cut short is begun again: what stays would be taken for an application that died. */
-        for (int tries = 0; tries < REMOVE_TRIES_MAX && access(app->run_dir, F_OK) == 0; tries++)
+        for (int tries = 0; tries < REMOVE_TRIES_MAX; tries++) {
             (void)nftw(app->run_dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+            if (access(app->run_dir, F_OK) < 0 && errno == ENOENT)
+                break;
+        }
         (void)rmdir(RUN_ROOT); /* stays while another application runs */
     }
     fd_close(&app->lock_fd);

@@ -1,11 +1,14 @@
 /*
- * hog.c - a service that is ready, and then uses more memory than it may, or ends by itself.
+ * hog.c - a service that is ready, and then uses more than it may, or ends by itself.
  *
- * Its configuration: `end = "memory"` (takes memory until the kernel ends it), "well" (exit code 0), "badly" (exit code
- * 3).  `refuse = "/data/file"`: does not start while that file is there.
+ * Its configuration, `end`: "memory" (takes memory until the kernel ends it), "threads" (as many as it gets; says how
+ * many), "spin" (a thread that never waits), "well" (exit code 0), "badly" (exit code 3).  `refuse = "/data/file"`:
+ * does not start while that file is there.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,10 +18,47 @@
 #define PIECE_BYTES (1u << 20)
 #define PAUSE_MS 50u /* so that READY is out first */
 
+static pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
+
+static void *wait_for_ever(void *arg)
+{
+    (void)pthread_mutex_lock(&held);
+    return arg;
+}
+
+static void *turn_for_ever(void *arg)
+{
+    for (volatile unsigned i = 0;; i++)
+        ;
+    return arg;
+}
+
+/* As many threads as it gets, and says how many; they stay. */
+static void take_threads(void)
+{
+    pthread_t thread;
+    unsigned count = 0;
+    int code;
+    (void)pthread_mutex_lock(&held);
+    while ((code = pthread_create(&thread, NULL, wait_for_ever, NULL)) == 0)
+        count++;
+    (void)printf("hog: %u threads, then %s\n", count, strerror(code));
+    (void)fflush(stdout);
+}
+
 static void end(void *arg)
 {
     const char *how = rpc_config_string("end", "memory");
+    pthread_t thread;
     rpc_sleep_ms(PAUSE_MS);
+    if (strcmp(how, "threads") == 0) {
+        take_threads();
+        return;
+    }
+    if (strcmp(how, "spin") == 0) {
+        (void)pthread_create(&thread, NULL, turn_for_ever, NULL);
+        return;
+    }
     while (strcmp(how, "memory") == 0) {
         char *piece = malloc(PIECE_BYTES);
         if (piece)

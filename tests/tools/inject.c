@@ -344,7 +344,7 @@ static void enter_call(struct task *task)
     task->is_replaced = task->entry.orig_rax != SYS_close;
     struct user_regs_struct changed = task->entry;
     if (task->entry.orig_rax == SYS_brk) {
-        task->is_injected = task->is_replaced = false;
+        task->is_replaced = false;
         changed.rdi = 0;
     } else if (task->is_replaced) {
         changed.orig_rax = (unsigned long long)-1;
@@ -362,7 +362,9 @@ static void leave_call(struct task *task)
         task->is_injected = false;
         const char *name = call_name((long)task->entry.orig_rax);
         int error = strcmp(options.error, "fit") == 0 ? fitting_error(name) : error_number(options.error);
-        now.rax = (unsigned long long)-(long)error;
+        if (task->entry.orig_rax != SYS_brk)
+            now.rax = (unsigned long long)-(long)error;
+        now.rdi = task->entry.rdi; /* of brk it was another one, and callers rely on their registers */
         if (task->is_replaced)
             now.orig_rax = task->entry.orig_rax;
         (void)ptrace(PTRACE_SETREGS, task->pid, NULL, &now);

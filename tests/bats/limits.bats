@@ -1,0 +1,135 @@
+#!/usr/bin/env bats
+# limits.bats - what a service may use, read back from the kernel, and what happens to one that wants more.
+#
+# A memory limit that is hit is in supervise.bats, the bound of log files in logs.bats, a controller that is missing in
+# refuse.bats, version 2 of control groups in unit/cgroup.
+load helpers
+
+setup_file() {
+    cat >"$BATS_FILE_TMPDIR/app.toml" <<TOML
+[app]
+name = "limits"
+[service.threads]
+exec = "$TOOLS/hog"
+data = ["threads"]
+pids = 8
+[service.threads.config]
+end = "threads"
+[service.spins]
+exec = "$TOOLS/hog"
+data = ["spins"]
+cpu = 20
+[service.spins.config]
+end = "spin"
+[service.small]
+exec = "$BUILD/bin/echo"
+memory = "12M"
+pids = 5
+[service.back]
+exec = "$BUILD/bin/echo"
+[service.asks]
+exec = "$TOOLS/asker"
+[[link]]
+from = "asks"
+to = "back"
+allow = ["Echo.Say"]
+TOML
+    app_start "$BATS_FILE_TMPDIR/app.toml"
+}
+teardown_file() { app_stop; }
+
+# group SERVICE CONTROLLER FILE: of the service's control group, whichever version there is.
+group() {
+    local tree=/sys/fs/cgroup/$2
+    [ -d "$tree" ] || tree=/sys/fs/cgroup
+    cat "$tree/hostd/$APP/$1/$3"
+}
+is_v2() { [ -e /sys/fs/cgroup/cgroup.controllers ]; }
+answers() { grep -c 'asker: answered' "$LOG"; }
+others_answer() {
+    local before
+    before=$(answers)
+    more() { [ "$(answers)" -gt "$before" ]; }
+    wait_until 5 more
+}
+
+@test "threads: a service gets no more than its list says, lives, and others go on answering" {
+    said() { grep -q 'hog: [0-9]* threads, then' "$LOG"; }
+    wait_until 10 said
+    # Eight tasks are all of it: PID 1, its first thread, and what it took.
+    [ "$(group threads pids pids.max)" = 8 ]
+    [ "$(group threads pids pids.current)" -le 8 ]
+    count=$(find "/proc/$(service_pid threads)/task" -mindepth 1 -maxdepth 1 | wc -l)
+    [ "$count" -le 7 ] && [ "$count" -ge 5 ]
+    [ "$(group threads pids pids.events | awk '{print $2}')" -ge 1 ] # the kernel has refused one
+    assert_equal "$(service threads .state) $(service threads .generation)" "ready 1"
+    others_answer
+}
+
+@test "cpu: the quota is the list's, the one that never waits is held back, others go on answering" {
+    if is_v2; then
+        assert_equal "$(group spins cpu cpu.max)" '20000 100000'
+    else
+        assert_equal "$(group spins cpu cpu.cfs_quota_us) $(group spins cpu cpu.cfs_period_us)" '20000 100000'
+    fi
+    held_back() { group spins cpu cpu.stat | awk '$1 == "nr_throttled" {print $2}'; }
+    before=$(held_back)
+    more_often() { [ "$(held_back)" -gt $((before + 3)) ]; }
+    wait_until 10 more_often
+    # Of one CPU it had no more than a fifth since it began, and some for the time before it was placed.
+    begin=$(date +%s%N) used=$(cpu_ticks)
+    wait_ticks() { [ $(($(cpu_ticks) - used)) -ge 20 ]; }
+    wait_until 10 wait_ticks
+    spent_ms=$((($(date +%s%N) - begin) / 1000000))
+    [ "$spent_ms" -ge 700 ] || { echo "200 ms of cpu in $spent_ms ms"; return 1; }
+    assert_equal "$(service spins .state) $(service spins .generation)" "ready 1"
+    others_answer
+}
+cpu_ticks() { awk '{print $14 + $15}' "/proc/$(service_pid spins)/stat"; }
+
+@test "memory: the list's, swap and the kernel's share included" {
+    if is_v2; then
+        assert_equal "$(group small memory memory.max)" 12582912
+        [ ! -e "/sys/fs/cgroup/hostd/$APP/small/memory.swap.max" ] || assert_equal "$(group small memory memory.swap.max)" 0
+        return
+    fi
+    assert_equal "$(group small memory memory.limit_in_bytes)" 12582912
+    # Where the kernel counts swap, memory and swap together may be no more.
+    if [ -e /sys/fs/cgroup/memory/memory.memsw.limit_in_bytes ]; then
+        assert_equal "$(group small memory memory.memsw.limit_in_bytes)" 12582912
+    fi
+    # What the kernel holds for it is in the same sum.
+    kernel=$(group small memory memory.kmem.usage_in_bytes)
+    [ "$kernel" -gt 0 ] && [ "$(group small memory memory.usage_in_bytes)" -ge "$kernel" ]
+}
+
+limit() { awk -v name="$2" 'index($0, name) == 1 {sub(name, ""); print $1 ":" $2}' "/proc/$(service_pid "$1")/limits"; }
+
+@test "resource limits, soft and hard: no core, no locked memory, no queues, as many tasks and files as the list and the contract say" {
+    for name in threads spins small back asks; do
+        assert_equal "$name $(limit $name 'Max core file size')" "$name 0:0"
+        assert_equal "$name $(limit $name 'Max locked memory')" "$name 0:0"
+        assert_equal "$name $(limit $name 'Max msgqueue size')" "$name 0:0"
+        hard=$(limit $name 'Max open files')
+        assert_equal "$name ${hard%:*}" "$name ${hard#*:}"
+        [ "${hard%:*}" -le 64 ]
+    done
+    assert_equal "$(limit small 'Max processes')" 5:5
+    assert_equal "$(limit threads 'Max processes')" 8:8
+    assert_equal "$(limit small 'Max open files')" 6:6
+}
+
+@test "a limit that the kernel does not take is a refusal that names service and file, whatever is accepted to be missing" {
+    printf '[app]\nname = "x"\n[service.one]\nexec = "%s/bin/echo"\nmemory = "12M"\npids = 4\ncpu = 10\naccept_missing = ["memory", "pids", "cpu"]\n' "$BUILD" >"$BATS_TEST_TMPDIR/one.toml"
+    files=(memory.limit_in_bytes pids.max cpu.cfs_quota_us cgroup.procs)
+    if is_v2; then files=(memory.max pids.max cpu.max cgroup.subtree_control); fi
+    for file in "${files[@]}"; do
+        run "$TOOLS/inject" --role start.2 --call openat --text "$file" --error EACCES -- \
+            "$HOSTD" start "$BATS_TEST_TMPDIR/one.toml" --detach --name "$APP-one" --state-dir "$BATS_TEST_TMPDIR/state" 3>&-
+        assert_failure 1
+        assert_equal "${#lines[@]}" 1
+        assert_output --partial "service 'one', stage cgroup: write"
+        assert_output --partial "$file: Permission denied ("
+        [ ! -e "/run/hostd/$APP-one" ]
+    done
+}

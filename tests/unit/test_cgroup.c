@@ -1,0 +1,188 @@
+/*
+ * test_cgroup.c - limits of control groups of version 2, on a directory that looks like its tree.
+ *
+ * Where the kernel has version 1 (as on some test machines) no version 2 group has a controller: what is written, and
+ * into which file, is all that can be seen then.  Version 1 is tested with real services (bats/limits).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "hostd/cgroup.h"
+#include "hostd/manifest.h"
+
+static char root[64];
+
+static void file(const char *path, const char *text)
+{
+    char full[256];
+    (void)snprintf(full, sizeof full, "%s/%s", root, path);
+    FILE *f = fopen(full, "w");
+    assert_non_null(f);
+    (void)fputs(text, f);
+    (void)fclose(f);
+}
+
+static const char *holds(const char *path)
+{
+    static char text[256];
+    char full[256];
+    (void)snprintf(full, sizeof full, "%s/%s", root, path);
+    FILE *f = fopen(full, "r");
+    assert_non_null(f);
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    (void)fclose(f);
+    return text;
+}
+
+static void directory(const char *path)
+{
+    char full[256];
+    (void)snprintf(full, sizeof full, "%s/%s", root, path);
+    assert_int_equal(mkdir(full, 0755), 0);
+}
+
+/* The files that a kernel would show in the groups of application "a", service "s". */
+static int make_tree(void **state)
+{
+    (void)state;
+    (void)snprintf(root, sizeof root, "/tmp/cgroup-XXXXXX");
+    assert_non_null(mkdtemp(root));
+    directory("hostd");
+    directory("hostd/a");
+    directory("hostd/a/s");
+    file("cgroup.subtree_control", "");
+    file("hostd/cgroup.subtree_control", "");
+    file("hostd/a/cgroup.subtree_control", "");
+    file("hostd/a/s/memory.max", "max");
+    file("hostd/a/s/memory.swap.max", "");
+    file("hostd/a/s/pids.max", "");
+    file("hostd/a/s/cpu.max", "max 100000");
+    file("hostd/a/s/memory.events", "low 0\nhigh 0\nmax 17\noom 3\noom_kill 2\noom_group_kill 0\n");
+    return 0;
+}
+
+static int remove_tree(void **state)
+{
+    (void)state;
+    char command[128];
+    (void)snprintf(command, sizeof command, "rm -rf %s", root);
+    return system(command);
+}
+
+static struct cgroup_trees trees(bool memory, bool pids, bool cpu)
+{
+    struct cgroup_trees t = {.is_v2 = true, .v2 = {memory, pids, cpu}};
+    memcpy(t.unified, root, sizeof root);
+    return t;
+}
+
+static const struct cgroup_limits limits = {.memory_bytes = 64u << 20, .pids = 16, .cpu_percent = 50};
+
+static void each_limit_is_written_into_its_file(void **state)
+{
+    (void)state;
+    struct cgroup_trees t = trees(true, true, true);
+    struct err e = {0};
+    assert_int_equal(cgroup_make(&t, "a", "s", &limits, &e), 0);
+    assert_string_equal(holds("hostd/a/s/memory.max"), "67108864");
+    assert_string_equal(holds("hostd/a/s/memory.swap.max"), "0");
+    assert_string_equal(holds("hostd/a/s/pids.max"), "16");
+    assert_string_equal(holds("hostd/a/s/cpu.max"), "50000 100000");
+    /* All groups above pass the controllers on. */
+    assert_string_equal(holds("cgroup.subtree_control"), "+memory +pids +cpu");
+    assert_string_equal(holds("hostd/cgroup.subtree_control"), "+memory +pids +cpu");
+    assert_string_equal(holds("hostd/a/cgroup.subtree_control"), "+memory +pids +cpu");
+    assert_int_equal(cgroup_oom_kills(&t, "a", "s"), 2);
+    int fd = -1;
+    assert_int_equal(cgroup_open(&t, "a", "s", &fd, &e), 0);
+    assert_true(fd >= 0);
+    (void)close(fd);
+}
+
+static void a_controller_that_is_missing_is_a_refusal_that_names_it(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"memory", "pids", "cpu"};
+    for (int i = 0; i < 3; i++) {
+        struct cgroup_trees t = trees(i != 0, i != 1, i != 2);
+        struct err e = {0};
+        char what[64];
+        assert_int_equal(cgroup_make(&t, "a", "s", &limits, &e), -EOPNOTSUPP);
+        (void)snprintf(what, sizeof what, "no %s controller", names[i]);
+        assert_non_null(strstr(e.text, what));
+        assert_string_equal(holds("hostd/a/s/memory.max"), "max"); /* nothing half done */
+    }
+}
+
+static void what_the_list_accepts_is_left_out_and_the_rest_set(void **state)
+{
+    (void)state;
+    struct cgroup_trees t = trees(true, true, false);
+    struct cgroup_limits accepting = limits;
+    struct err e = {0};
+    accepting.accept_missing = MISSING_CPU;
+    assert_int_equal(cgroup_make(&t, "a", "s", &accepting, &e), 0);
+    assert_string_equal(holds("hostd/a/s/memory.max"), "67108864");
+    assert_string_equal(holds("hostd/a/s/cpu.max"), "max 100000");
+    assert_string_equal(holds("cgroup.subtree_control"), "+memory +pids");
+}
+
+static void without_a_cpu_limit_no_cpu_controller_is_needed(void **state)
+{
+    (void)state;
+    struct cgroup_trees t = trees(true, true, false);
+    struct cgroup_limits without = limits;
+    struct err e = {0};
+    without.cpu_percent = 0;
+    assert_int_equal(cgroup_make(&t, "a", "s", &without, &e), 0);
+    assert_string_equal(holds("cgroup.subtree_control"), "+memory +pids");
+}
+
+static void a_limit_that_cannot_be_written_is_a_refusal(void **state)
+{
+    (void)state;
+    struct cgroup_trees t = trees(true, true, true);
+    struct err e = {0};
+    char full[256];
+    (void)snprintf(full, sizeof full, "%s/hostd/a/s/pids.max", root);
+    assert_int_equal(unlink(full), 0);
+    assert_int_equal(cgroup_make(&t, "a", "s", &limits, &e), -ENOENT);
+    assert_non_null(strstr(e.text, "pids.max"));
+}
+
+static void swap_that_the_kernel_does_not_count_is_no_failure(void **state)
+{
+    (void)state;
+    struct cgroup_trees t = trees(true, true, true);
+    struct err e = {0};
+    char full[256];
+    (void)snprintf(full, sizeof full, "%s/hostd/a/s/memory.swap.max", root);
+    assert_int_equal(unlink(full), 0);
+    assert_int_equal(cgroup_make(&t, "a", "s", &limits, &e), 0);
+    assert_string_equal(holds("hostd/a/s/memory.max"), "67108864");
+}
+
+#define TREE_TEST(f) cmocka_unit_test_setup_teardown(f, make_tree, remove_tree)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TREE_TEST(each_limit_is_written_into_its_file),
+        TREE_TEST(a_controller_that_is_missing_is_a_refusal_that_names_it),
+        TREE_TEST(what_the_list_accepts_is_left_out_and_the_rest_set),
+        TREE_TEST(without_a_cpu_limit_no_cpu_controller_is_needed),
+        TREE_TEST(a_limit_that_cannot_be_written_is_a_refusal),
+        TREE_TEST(swap_that_the_kernel_does_not_count_is_no_failure),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
