@@ -5,7 +5,26 @@
 # refuse.bats, version 2 of control groups in unit/cgroup.
 load helpers
 
+# Debian's, whatever else PATH finds first.
+PYTHON=$(readlink -f /usr/bin/python3)
+MODULES=$("$PYTHON" -c 'import os; print(os.path.dirname(os.__file__))')
+
 setup_file() {
+    cat >"$BATS_FILE_TMPDIR/bomb.py" <<'BOMB'
+# Every process makes others for as long as it is given any, and each of them does the same.
+import os
+import time
+refused = False
+while True:
+    try:
+        if os.fork() > 0:
+            continue
+    except OSError as error:
+        if not refused:
+            print("refused:", error.strerror, flush=True)
+        refused = True
+        time.sleep(0.05)
+BOMB
     cat >"$BATS_FILE_TMPDIR/app.toml" <<TOML
 [app]
 name = "limits"
@@ -21,6 +40,13 @@ data = ["spins"]
 cpu = 20
 [service.spins.config]
 end = "spin"
+[service.forks]
+kind = "process"
+exec = "$PYTHON"
+args = ["-S", "/bomb.py"]
+files = [{ from = "$BATS_FILE_TMPDIR/bomb.py", to = "/bomb.py" }]
+paths = ["$MODULES"]
+pids = 12
 [service.small]
 exec = "$BUILD/bin/echo"
 memory = "12M"
@@ -34,9 +60,13 @@ from = "asks"
 to = "back"
 allow = ["Echo.Say"]
 TOML
+    machine_state >"$BATS_FILE_TMPDIR/before"
     app_start "$BATS_FILE_TMPDIR/app.toml"
 }
-teardown_file() { app_stop; }
+teardown_file() {
+    app_stop
+    nothing_left "$BATS_FILE_TMPDIR/before"
+}
 
 # group SERVICE CONTROLLER FILE: of the service's control group, whichever version there is.
 group() {
@@ -63,6 +93,16 @@ others_answer() {
     [ "$count" -le 7 ] && [ "$count" -ge 5 ]
     [ "$(group threads pids pids.events | awk '{print $2}')" -ge 1 ] # the kernel has refused one
     assert_equal "$(service threads .state) $(service threads .generation)" "ready 1"
+    others_answer
+}
+
+@test "processes: a fork bomb fills its own group and nothing else" {
+    full() { [ "$(group forks pids pids.current)" = 12 ]; }
+    wait_until 10 full
+    said() { grep -q '^forks *| refused: Resource temporarily unavailable' "$LOG"; }
+    wait_until 10 said
+    for _ in {1..20}; do [ "$(group forks pids pids.current)" -le 12 ]; done
+    assert_equal "$(service forks .state) $(service forks .generation)" "ready 1"
     others_answer
 }
 
