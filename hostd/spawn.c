@@ -687,6 +687,14 @@ int spawn_service(struct app *app, uint32_t index, enum init_stage *ret_stage, s
     instance->failed_stage = STAGE_NONE;
     int result = start_process(app, index, ret_stage, e);
     if (result < 0) {
+        /* A child that could not go on has said why, and is the reason that we could not. */
+        struct init_message message;
+        if (instance->stage_fd >= 0 &&
+            recv(instance->stage_fd, &message, sizeof message, MSG_DONTWAIT) == (ssize_t)sizeof message &&
+            message.kind == INIT_STAGE && message.error.code) {
+            *ret_stage = message.stage;
+            *e = message.error;
+        }
         instance_done(app, index);
         return result;
     }
