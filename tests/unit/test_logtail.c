@@ -193,6 +193,35 @@ static void what_is_there_already_can_be_left_out(void **state)
     assert_string_equal(next(), "bank  | other\n");
 }
 
+static void what_is_not_printable_is_shown_not_obeyed(void **state)
+{
+    static const char *const texts[][2] = {
+        {"plain ~ \\", "plain ~ \\"},
+        {"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"},
+        {"\t\r\n\x1b[2J\x7f\x01", "\\x09\\x0d\\x0a\\x1b[2J\\x7f\\x01"},
+        {"\xc2\x9b"
+         "31m",
+         "\\xc2\\x9b31m"},                                              /* C1: CSI */
+        {"\x80\xbf\xc0\xaf\xc1\x81", "\\x80\\xbf\\xc0\\xaf\\xc1\\x81"}, /* no start, too long a form */
+        {"\xe0\x80\x80\xf0\x80\x80\x80", "\\xe0\\x80\\x80\\xf0\\x80\\x80\\x80"},
+        {"\xed\xa0\x80", "\\xed\\xa0\\x80"}, /* a surrogate */
+        {"\xf4\x90\x80\x80\xf5\xff", "\\xf4\\x90\\x80\\x80\\xf5\\xff"},
+        {"\xe2\x82", "\\xe2\\x82"}, /* cut off */
+        {"\xe2\x82x", "\\xe2\\x82x"},
+        {"\xe2\x80\xae\xe2\x81\xa6\xe2\x80\x8f\xd8\x9c", /* these turn the direction of what follows */
+         "\\xe2\\x80\\xae\\xe2\\x81\\xa6\\xe2\\x80\\x8f\\xd8\\x9c"},
+        {"\xe2\x80\xa8\xe2\x80\xa9", "\\xe2\\x80\\xa8\\xe2\\x80\\xa9"}, /* ends of lines */
+    };
+    char text[64];
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        size_t bytes = logtail_escape(texts[i][0], strlen(texts[i][0]), text, sizeof text - 1);
+        text[bytes] = '\0';
+        assert_string_equal(text, texts[i][1]);
+    }
+    assert_int_equal(logtail_escape("\0", 1, text, sizeof text), 4);
+    assert_int_equal(logtail_escape("abcdefgh", 8, text, 6), 3); /* room for one more \xNN at any time */
+}
+
 static void a_silenced_one_prints_nothing_more(void **state)
 {
     put("bank.0", "1.001 one\n", 0);
@@ -267,6 +296,7 @@ int main(void)
         WITH_FILES(a_place_in_the_middle_of_a_line_is_no_start_of_one),
         WITH_FILES(an_output_that_takes_nothing_is_not_waited_for),
         WITH_FILES(what_is_there_already_can_be_left_out),
+        cmocka_unit_test(what_is_not_printable_is_shown_not_obeyed),
         WITH_FILES(a_silenced_one_prints_nothing_more),
         WITH_FILES(it_is_over_when_the_directory_is_removed),
         cmocka_unit_test(only_terminals_that_may_have_colours),
