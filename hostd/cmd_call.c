@@ -37,6 +37,7 @@
 #define GRACE_MS 1000u     /* for the service to say itself that the deadline is over */
 #define MEMORY_BYTES_MAX (1u << 30)
 #define CPU_SECONDS_MAX 30u
+#define SHOWN_FIELDS_MAX 100u      /* of a message in a list; a schema may name a thousand times more by nesting */
 #define INPUT_BYTES_MAX (4u << 20) /* of JSON: a message of 1 MiB as base64, and room */
 
 struct options {
@@ -59,7 +60,8 @@ static int usage(const char *what)
 {
     (void)fprintf(stderr,
                   "hostd call: %s\n"
-                  "usage: hostd call [--app NAME] [--timeout SECONDS] [--list] SERVICE [INTERFACE.METHOD [JSON|-]]\n",
+                  "usage: hostd call [--app NAME] [--timeout SECONDS] SERVICE INTERFACE.METHOD [JSON|-]\n"
+                  "       hostd call [--app NAME] [--list] [SERVICE]\n",
                   what);
     return 2;
 }
@@ -90,11 +92,11 @@ static int parse_options(int argc, char **argv, struct options *options)
             return usage(c == 't' ? "--timeout takes 1 to 300 seconds" : "unknown or incomplete option");
     }
     int words = argc - optind;
-    if (words < 1 || words > 3)
+    if ((words < 1 && !options->is_listing) || words > 3)
         return usage(words < 1 ? "which SERVICE?" : "SERVICE, METHOD and JSON only");
     if (options->is_listing && words > 1)
         return usage("--list takes a SERVICE only");
-    options->service = argv[optind];
+    options->service = words > 0 ? argv[optind] : NULL;
     options->method = words > 1 ? argv[optind + 1] : NULL;
     options->json = words > 2 ? argv[optind + 2] : "{}";
     options->is_listing |= words == 1;
@@ -158,13 +160,11 @@ static int map_binary(const char *path, struct target *target, struct err *e)
     return 0;
 }
 
-/* The connection, and the program that runs at its other end; to list methods, the program of the list. */
+/* The connection, and the program that runs at its other end. */
 static int reach(const char *app_name, const struct options *options, struct target *target, struct err *e)
 {
     char path[64];
     pid_t pid = 0;
-    if (options->is_listing)
-        return map_binary(manifest_text(target->manifest, target->service->exec), target, e);
     int result = connect_to(app_name, options->service, &target->fd, &pid, e);
     (void)snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
     return result < 0 ? result : map_binary(path, target, e);
@@ -202,15 +202,20 @@ static bool may_call(const struct target *target, const char *method)
 }
 
 /* "{username: string, entries: [{...}]}"; recursion ends with the types (rpctypes.h, I2). */
-static void print_type(const struct types *types, uint32_t index)
+static void print_type(const struct types *types, uint32_t index, uint32_t *fields_left)
 {
     const struct type *type = &types->at[index];
     (void)putchar('{');
     for (uint32_t i = 0; i < type->field_count; i++) {
+        if (*fields_left == 0) {
+            (void)fputs("...", stdout);
+            break;
+        }
+        *fields_left -= 1;
         const struct type_field *field = &types_fields(types, type)[i];
         (void)printf("%s%s: %s", i ? ", " : "", field->name, field->is_many ? "[" : "");
         if (field->type == FIELD_MESSAGE)
-            print_type(types, field->nested);
+            print_type(types, field->nested, fields_left);
         else if (field->type == FIELD_ENUM)
             (void)printf("enum %s", types->at[field->nested].name);
         else
@@ -220,17 +225,18 @@ static void print_type(const struct types *types, uint32_t index)
     (void)putchar('}');
 }
 
-static int print_methods(const struct target *target, const struct types *types)
+static void print_methods(const struct target *target, const struct types *types)
 {
     int width = 0;
     for (uint32_t i = 0; i < types->method_count; i++)
         width = (int)strlen(types->methods[i].name) > width ? (int)strlen(types->methods[i].name) : width;
     for (uint32_t i = 0; i < types->method_count; i++) {
         const struct type_method *method = &types->methods[i];
+        uint32_t input_left = SHOWN_FIELDS_MAX, output_left = SHOWN_FIELDS_MAX;
         (void)printf("%s %-*s ", may_call(target, method->name) ? "*" : "-", width, method->name);
-        print_type(types, method->input);
+        print_type(types, method->input, &input_left);
         (void)fputs(" -> ", stdout);
-        print_type(types, method->output);
+        print_type(types, method->output, &output_left);
         (void)putchar('\n');
     }
     if (types->method_count == 0)
@@ -238,7 +244,6 @@ static int print_methods(const struct target *target, const struct types *types)
     else
         (void)printf("* the operator may call it, - it is not on the service's operator list (%s:%u)\n", target->list,
                      target->service->line);
-    return 0;
 }
 
 /* ---- as nobody: calling ---- */
@@ -415,20 +420,77 @@ static int call(const struct target *target, const struct types *types, const st
     return print_reply(types, method, &answer);
 }
 
-static int as_nobody(const struct target *target, const struct options *options, const char *json)
+static int give_up_privileges(uint64_t mapped_bytes, struct err *e)
+{
+    struct filter filter;
+    const struct confine_limits limits = {
+        .cpu_seconds = CPU_SECONDS_MAX, .memory_bytes = MEMORY_BYTES_MAX + mapped_bytes, .files = 8};
+    int result = filter_client(&filter, e);
+    if (result == 0 && (result = confine_self(&filter, &limits)) < 0)
+        (void)err_sys(e, result, "give up privileges");
+    return result;
+}
+
+static int read_types(const struct target *target, struct types **ret_types, struct err *e)
+{
+    int result = types_read(target->image, target->image_bytes, ret_types, e);
+    return result < 0 ? err_prefix(e, "program of service '%s'", target->service->name) : 0;
+}
+
+/* The methods of count services, from the programs that the list names: nothing has to run for it. */
+static int list_methods(struct target *targets, size_t count)
+{
+    struct err e = {0};
+    uint64_t mapped_bytes = 0;
+    int code = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct target *target = &targets[i];
+        if (map_binary(manifest_text(target->manifest, target->service->exec), target, &e) < 0)
+            return fail(&e, 1);
+        mapped_bytes += target->image_bytes;
+    }
+    if (give_up_privileges(mapped_bytes, &e) < 0)
+        return fail(&e, 1);
+    for (size_t i = 0; i < count; i++) {
+        FREE_AUTO struct types *types = NULL;
+        if (count > 1)
+            (void)printf("%s%s\n", i ? "\n" : "", targets[i].service->name);
+        if (read_types(&targets[i], &types, &e) < 0)
+            code = fail(&e, 1);
+        else
+            print_methods(&targets[i], types);
+    }
+    return code;
+}
+
+/* Of one service, or (NULL) of all that have a ring. */
+static int list(const struct target *common, const char *service)
+{
+    const struct manifest *manifest = common->manifest;
+    FREE_AUTO struct target *targets = calloc(manifest->service_count, sizeof *targets);
+    struct err e = {0};
+    size_t count = 0;
+    if (!targets) {
+        (void)err_set(&e, -ENOMEM, "no memory for %u services", manifest->service_count);
+        return fail(&e, 1);
+    }
+    for (uint32_t i = 0; i < manifest->service_count; i++) {
+        const struct manifest_service *one = &manifest_services(manifest)[i];
+        if (one->kind != KIND_SEALED || (service && strcmp(one->name, service) != 0))
+            continue;
+        targets[count] = *common;
+        targets[count++].service = one;
+    }
+    return list_methods(targets, count);
+}
+
+static int call_as_nobody(const struct target *target, const struct options *options, const char *json)
 {
     FREE_AUTO struct types *types = NULL;
     struct err e = {0};
-    struct filter filter;
-    const struct confine_limits limits = {.cpu_seconds = CPU_SECONDS_MAX, .memory_bytes = MEMORY_BYTES_MAX, .files = 8};
-    int result = filter_client(&filter, &e);
-    if (result == 0 && (result = confine_self(&filter, &limits)) < 0)
-        (void)err_sys(&e, result, "give up privileges");
-    if (result == 0 && (result = types_read(target->image, target->image_bytes, &types, &e)) < 0)
-        (void)err_prefix(&e, "program of service '%s'", target->service->name);
-    if (result < 0)
+    if (give_up_privileges(target->image_bytes, &e) < 0 || read_types(target, &types, &e) < 0)
         return fail(&e, 1);
-    return options->is_listing ? print_methods(target, types) : call(target, types, options, json);
+    return call(target, types, options, json);
 }
 
 int cmd_call(int argc, char **argv)
@@ -437,25 +499,29 @@ int cmd_call(int argc, char **argv)
     int code = parse_options(argc, argv, &options);
     if (code)
         return code;
-    char name[NAME_BYTES], list[RUNLIST_PATH_BYTES];
+    char name[NAME_BYTES], path[RUNLIST_PATH_BYTES];
     struct err e = {0};
     FREE_AUTO struct manifest *manifest = NULL;
     FREE_AUTO char *json = NULL;
     int result = control_choose(options.app, name, &e);
     if (result < 0)
         return fail(&e, result == -EINVAL ? 2 : 1);
-    if (runlist_read(name, list, &manifest, &e) < 0)
+    if (runlist_read(name, path, &manifest, &e) < 0)
         return fail(&e, 1);
-    struct target target = {.manifest = manifest, .list = list, .fd = -1};
-    target.service = find_service(manifest, options.service, &e);
-    if (!target.service)
-        return fail(&e, 2);
+    struct target target = {.manifest = manifest, .list = path, .fd = -1};
+    if (options.service) {
+        target.service = find_service(manifest, options.service, &e);
+        if (!target.service)
+            return fail(&e, 2);
+    }
+    if (options.is_listing)
+        return list(&target, options.service);
     result = read_input(options.json, &json, &e);
     if (result < 0)
         return fail(&e, result == -E2BIG ? 2 : 1);
     if (reach(name, &options, &target, &e) < 0)
         return fail(&e, 1);
-    code = as_nobody(&target, &options, json);
+    code = call_as_nobody(&target, &options, json);
     fd_close(&target.fd);
     return code;
 }

@@ -30,7 +30,7 @@ static const struct command commands[] = {
     {"exec", "[--app NAME] [--tools] [--as-root] [--wires] SERVICE -- CMD [ARGUMENTS]",
      "run a program under all that confines a service", cmd_exec},
     {"stop", "[--app NAME]", "stop an application, in order", cmd_stop},
-    {"call", "[--app NAME] [--timeout SECONDS] [--list] SERVICE [INTERFACE.METHOD [JSON|-]]",
+    {"call", "[--app NAME] [--timeout SECONDS] [--list] [SERVICE [INTERFACE.METHOD [JSON|-]]]",
      "call a method of a service, or list its methods", cmd_call},
     {"doctor", "", "try what a start needs of this machine", cmd_doctor},
     {"top", "[--app NAME] [--interval SECONDS] [--count NUMBER]", "show what runs, again and again", cmd_top},

@@ -92,6 +92,10 @@ denied_by_operator() { [ "$("$HOSTD" events --app "$APP" --json | jq -c 'select(
     assert_line --partial '- Bank.Log             {username: string} -> {entries: [{sender: string, '
     assert_line --partial "app.toml:$(list_line bank)"
     assert_equal "$(call probe)" "$(call --list probe)"
+    run -0 call --list
+    assert_line bank
+    assert_line '* Echo.Say {text: string} -> {text: string, caller: string, generation: uint32}'
+    [ "$(grep -c 'the operator may call it, -' <<<"$output")" -ge 8 ]
     run -0 call dynamic
     assert_line --partial '- Web.Handle '
 }
