@@ -67,7 +67,7 @@ struct app {
     uint32_t next_wire;
     struct cgroup_trees cgroups;
     struct filter service_filters[PROFILE_COUNT];
-    struct filter init_filter;
+    struct filter init_filters[KIND_COUNT];
 
     char run_dir[APP_PATH_BYTES];
     char state_dir[APP_PATH_BYTES];

@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -254,18 +255,31 @@ static const struct rule tools[] = {
     ANY("execve"),
 };
 
-/* PID 1 after its loop starts: waits, moves bytes, makes and hands over wires, reaps, ends. */
+/* PID 1 after its loop starts: waits, moves bytes, reaps, ends. */
 static const struct rule init[] = {
     ANY("poll"),
     ANY("ppoll"),
     ANY("restart_syscall"), /* poll with a timeout, after a stop and a continue */
     ANY("read"),
     ANY("write"),
-    ANY("pwrite64"), /* the status file */
+    ANY("pwrite64"), /* the status file, /etc/hosts of a process */
     ANY("recvfrom"), /* libc's recv and send, on the stage socket */
     ANY("recvmsg"),
     ANY("sendto"),
     ANY("sendmsg"),
+    ANY("wait4"),
+    ANY("close"),
+    ANY("clock_gettime"),                                               /* where the vDSO has no clock */
+    ANY("ftruncate"),                                                   /* the log files */
+    WHEN("prctl", ARGUMENT_IS(0, PR_SET_PDEATHSIG), ARGUMENT_IS(1, 0)), /* outlive hostd, once the service is ready */
+    ANY("brk"),
+    WHEN("mmap", ARGUMENT_BITS(2, PROT_READ | PROT_WRITE)),
+    ANY("munmap"),
+    ANY("exit_group"),
+};
+
+/* Of a sealed service: makes wires and hands them over. */
+static const struct rule init_sealed[] = {
     WHEN("socket", ARGUMENT_IS(0, AF_INET), ARGUMENT_IS_WITH(1, SOCK_STREAM, SOCK_CLOEXEC | SOCK_NONBLOCK)),
     ANY("setsockopt"),
     ANY("getsockopt"),
@@ -275,16 +289,11 @@ static const struct rule init[] = {
     WHEN("fcntl", ARGUMENT_IS(1, F_SETFL)),
     ANY("io_uring_enter"),
     WHEN("io_uring_register", ARGUMENT_IS(1, IORING_REGISTER_FILES_UPDATE)),
-    ANY("wait4"),
-    ANY("kill"),
-    ANY("close"),
-    ANY("clock_gettime"),                                               /* where the vDSO has no clock */
-    ANY("ftruncate"),                                                   /* the log files */
-    WHEN("prctl", ARGUMENT_IS(0, PR_SET_PDEATHSIG), ARGUMENT_IS(1, 0)), /* outlive hostd, once the service is ready */
-    ANY("brk"),
-    WHEN("mmap", ARGUMENT_BITS(2, PROT_READ | PROT_WRITE)),
-    ANY("munmap"),
-    ANY("exit_group"),
+};
+
+/* Of a process: asks it to end. */
+static const struct rule init_process[] = {
+    WHEN("kill", ARGUMENT_IS(1, SIGTERM)),
 };
 
 /* The child that parses the TOML: memory, and requests to its parent. */
@@ -346,7 +355,11 @@ static const struct table service_tables[][TABLES_MAX] = {
 _Static_assert(ARRAY_COUNT(service_tables) == PROFILE_COUNT, "every profile has its tables");
 
 static const struct table tools_tables[TABLES_MAX] = {TABLE(process), TABLE(tools)};
-static const struct table init_tables[TABLES_MAX] = {TABLE(init)};
+static const struct table init_tables[][TABLES_MAX] = {
+    [KIND_SEALED] = {TABLE(init), TABLE(init_sealed)},
+    [KIND_PROCESS] = {TABLE(init), TABLE(init_process)},
+};
+_Static_assert(ARRAY_COUNT(init_tables) == KIND_COUNT, "every kind has its tables");
 static const struct table parser_tables[TABLES_MAX] = {TABLE(parser)};
 static const struct table client_tables[TABLES_MAX] = {TABLE(client)};
 
@@ -364,9 +377,10 @@ int filter_tools(struct filter *ret_filter, struct err *e)
     return compile(tools_tables, "tools", ret_filter, e);
 }
 
-int filter_init(struct filter *ret_filter, struct err *e)
+int filter_init(enum manifest_kind kind, struct filter *ret_filter, struct err *e)
 {
-    return compile(init_tables, "init", ret_filter, e);
+    assert(kind < KIND_COUNT);
+    return compile(init_tables[kind], "init", ret_filter, e);
 }
 
 int filter_parser(struct filter *ret_filter, struct err *e)
@@ -385,9 +399,10 @@ const char *filter_service_name(enum plan_profile profile, size_t index)
     return name_at(service_tables[profile], index);
 }
 
-const char *filter_init_name(size_t index)
+const char *filter_init_name(enum manifest_kind kind, size_t index)
 {
-    return name_at(init_tables, index);
+    assert(kind < KIND_COUNT);
+    return name_at(init_tables[kind], index);
 }
 
 /* Name number `index` of a list of tables; rows of one name stand next to each other and count once. */

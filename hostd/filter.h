@@ -37,8 +37,8 @@ int filter_service(enum plan_profile profile, struct filter *ret_filter, struct 
 /* The filter of tools beside a service (`hostd exec --tools`): that of process services, and execve. */
 int filter_tools(struct filter *ret_filter, struct err *e);
 
-/* The filter of PID 1, once its loop runs. */
-int filter_init(struct filter *ret_filter, struct err *e);
+/* The filter of PID 1, by the kind of its service, once its loop runs. */
+int filter_init(enum manifest_kind kind, struct filter *ret_filter, struct err *e);
 
 /* The filter of the child that parses the TOML: memory, and messages on the socket it has. */
 int filter_parser(struct filter *ret_filter, struct err *e);
@@ -48,6 +48,6 @@ int filter_client(struct filter *ret_filter, struct err *e);
 
 /* Names of the allowed calls of a profile: name number `index`, NULL behind the last. */
 const char *filter_service_name(enum plan_profile profile, size_t index);
-const char *filter_init_name(size_t index);
+const char *filter_init_name(enum manifest_kind kind, size_t index);
 
 #endif

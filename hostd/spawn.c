@@ -522,6 +522,7 @@ static int make_setup(const struct app *app, const struct plan_service *service,
 {
     const struct instance *instance = &app->instances[service->index];
     const struct filter *filter = &app->service_filters[service->profile];
+    const struct filter *init_filter = &app->init_filters[service->manifest->kind];
     FREE_AUTO struct contract *contract = NULL;
     int result = plan_contract(app->plan, service->index, instance->generation, &contract, e);
     if (result < 0)
@@ -529,7 +530,7 @@ static int make_setup(const struct app *app, const struct plan_service *service,
     if (app->is_plain)
         contract->flags &= ~(uint32_t)CONTRACT_SEALED;
     size_t filter_bytes = filter->count * sizeof filter->instructions[0];
-    size_t init_filter_bytes = app->init_filter.count * sizeof filter->instructions[0];
+    size_t init_filter_bytes = init_filter->count * sizeof filter->instructions[0];
     const struct manifest *manifest = app->plan->manifest;
     bool is_process = service->manifest->kind == KIND_PROCESS;
     uint32_t words_bytes = 0;
@@ -569,7 +570,7 @@ static int make_setup(const struct app *app, const struct plan_service *service,
     setup->wires_at = append(block, &used, wires, service->link_count * sizeof *wires);
     setup->mounts_at = append(block, &used, mounts->mounts, mounts->count * sizeof mounts->mounts[0]);
     setup->service_filter_at = append(block, &used, filter->instructions, filter_bytes);
-    setup->init_filter_at = append(block, &used, app->init_filter.instructions, init_filter_bytes);
+    setup->init_filter_at = append(block, &used, init_filter->instructions, init_filter_bytes);
     if (is_process)
         put_process(manifest, service->manifest, setup, &used);
     setup->contract_at = append(block, &used, contract, contract->total_bytes);

@@ -204,7 +204,7 @@ print(*[l.strip() for l in open("/proc/self/status") if l.startswith(("CapEff", 
 }
 
 @test "a fork bomb in a command meets the service's limit and is ended" {
-    exec_behind --tools --as-root echo -- sh -c 'f() { f | f & }; echo waiting; f; sleep 1000'
+    exec_behind --tools --as-root echo -- sh -c 'f() { f | f & }; echo waiting; (f) & exec sleep 1000'
     wait_until 5 says waiting "$out"
     kill -9 $client
     wait_until 10 alone echo

@@ -114,6 +114,7 @@ static const uint64_t *good_args(const char *name)
         {"clone", {PTHREAD_FLAGS}},
         {"socket", {AF_INET, SOCK_STREAM | SOCK_CLOEXEC}},
         {"prctl", {PR_SET_PDEATHSIG, 0}},
+        {"kill", {2, SIGTERM}},
         {"ioctl", {3, FIONBIO}},
         {"socketpair", {AF_UNIX}},
     };
@@ -121,6 +122,11 @@ static const uint64_t *good_args(const char *name)
         if (strcmp(table[i].name, name) == 0)
             return table[i].args;
     return NULL;
+}
+
+static const char *init_name(size_t i)
+{
+    return filter_init_name(KIND_SEALED, i);
 }
 
 /* Every number: allowed exactly when the table names it, with arguments that the table wants. */
@@ -137,7 +143,7 @@ static void compare_with_names(const struct filter *filter, const char *(*name_a
         for (size_t i = 0; name && i < named; i++)
             is_named |= strcmp(name_at(i), name) == 0;
         const uint64_t *args = name ? good_args(name) : NULL;
-        if (is_named && strcmp(name, "fcntl") == 0 && name_at == filter_init_name)
+        if (is_named && strcmp(name, "fcntl") == 0 && name_at == init_name)
             args = set_flags;
         uint32_t result = call(filter, number, args);
         uint32_t expected = is_named ? SECCOMP_RET_ALLOW : number == SCMP_SYS(clone3) ? MISSING : DENIED;
@@ -161,6 +167,10 @@ static const char *data_name(size_t i)
 {
     return filter_service_name(PROFILE_DATA, i);
 }
+static const char *init_process_name(size_t i)
+{
+    return filter_init_name(KIND_PROCESS, i);
+}
 static const char *process_name(size_t i)
 {
     return filter_service_name(PROFILE_PROCESS, i);
@@ -178,8 +188,10 @@ static void every_number_is_as_the_table_says(void **state)
     compare_with_names(&filter, data_name, 30);
     compile(PROFILE_PROCESS, &filter);
     compare_with_names(&filter, process_name, 215);
-    assert_int_equal(filter_init(&filter, &e), 0);
-    compare_with_names(&filter, filter_init_name, 40);
+    assert_int_equal(filter_init(KIND_SEALED, &filter, &e), 0);
+    compare_with_names(&filter, init_name, 28);
+    assert_int_equal(filter_init(KIND_PROCESS, &filter, &e), 0);
+    compare_with_names(&filter, init_process_name, 20);
 }
 
 static void tools_are_a_process_and_execve(void **state)
@@ -288,7 +300,7 @@ static void init_makes_no_sockets_but_ipv4_streams(void **state)
 {
     struct filter filter;
     struct err e;
-    assert_int_equal(filter_init(&filter, &e), 0);
+    assert_int_equal(filter_init(KIND_SEALED, &filter, &e), 0);
     ALLOWED(&filter, socket, AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 6);
     REFUSED(&filter, socket, AF_INET, SOCK_DGRAM);
     REFUSED(&filter, socket, AF_INET, SOCK_RAW);
@@ -305,6 +317,23 @@ static void init_makes_no_sockets_but_ipv4_streams(void **state)
     REFUSED(&filter, mount, 0);
     REFUSED(&filter, setns, 0);
     REFUSED(&filter, io_uring_setup, 0);
+    REFUSED(&filter, kill, 2, SIGTERM);
+}
+
+/* A process makes its sockets itself; it is asked to end by SIGTERM, and by nothing else. */
+static void init_of_a_process_makes_none(void **state)
+{
+    struct filter filter;
+    struct err e;
+    assert_int_equal(filter_init(KIND_PROCESS, &filter, &e), 0);
+    REFUSED(&filter, socket, AF_INET, SOCK_STREAM, 0);
+    REFUSED(&filter, connect, 3);
+    REFUSED(&filter, bind, 3);
+    REFUSED(&filter, io_uring_enter, 3);
+    ALLOWED(&filter, kill, 2, SIGTERM);
+    REFUSED(&filter, kill, 2, SIGKILL);
+    REFUSED(&filter, openat, 0);
+    REFUSED(&filter, execveat, 5, 0, 0, 0, AT_EMPTY_PATH);
 }
 
 /* Whatever a process service may do besides, none of this. */
@@ -428,10 +457,11 @@ static void other_architectures_are_killed(void **state)
 {
     struct filter filter;
     struct err e;
-    for (int which = 0; which < PROFILE_COUNT + 2; which++) {
-        int r = which < PROFILE_COUNT    ? filter_service((enum plan_profile)which, &filter, &e)
-                : which == PROFILE_COUNT ? filter_init(&filter, &e)
-                                         : filter_parser(&filter, &e);
+    for (int which = 0; which < PROFILE_COUNT + KIND_COUNT + 1; which++) {
+        int r = which < PROFILE_COUNT ? filter_service((enum plan_profile)which, &filter, &e)
+                : which < PROFILE_COUNT + KIND_COUNT
+                    ? filter_init((enum manifest_kind)(which - PROFILE_COUNT), &filter, &e)
+                    : filter_parser(&filter, &e);
         assert_int_equal(r, 0);
         struct seccomp_data data = {.nr = 3, .arch = AUDIT_ARCH_I386};
         assert_int_equal(run(&filter, &data), SECCOMP_RET_KILL_PROCESS);
@@ -506,6 +536,7 @@ int main(void)
         cmocka_unit_test(a_thread_is_the_only_child),
         cmocka_unit_test(files_are_opened_for_reading_only),
         cmocka_unit_test(init_makes_no_sockets_but_ipv4_streams),
+        cmocka_unit_test(init_of_a_process_makes_none),
         cmocka_unit_test(a_process_is_no_more_than_a_process),
         cmocka_unit_test(a_process_has_sockets_of_two_families),
         cmocka_unit_test(other_architectures_are_killed),
