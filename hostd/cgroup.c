@@ -292,23 +292,6 @@ int cgroup_enter(const int fds[CGROUP_CONTROLLER_COUNT], struct err *e)
     return 0;
 }
 
-int cgroup_place(const struct cgroup_trees *trees, const char *app, const char *service, pid_t pid, struct err *e)
-{
-    char value[16], path[PATH_BYTES];
-    (void)snprintf(value, sizeof value, "%d", (int)pid);
-    for (int i = 0; !trees->is_v2 && i < CGROUP_CONTROLLER_COUNT; i++) {
-        if (!trees->v1[i][0])
-            continue;
-        group_path(path, trees->v1[i], app, service);
-        if (access(path, F_OK) < 0 && errno == ENOENT)
-            continue; /* a controller that this service has no limit for */
-        int result = write_value(path, "cgroup.procs", value, e);
-        if (result < 0)
-            return result;
-    }
-    return 0;
-}
-
 /* ---- what is used ---- */
 
 int cgroup_read(const struct cgroup_trees *trees, enum cgroup_controller controller, const char *app,

@@ -48,8 +48,6 @@ int cgroup_open_tasks(const struct cgroup_trees *trees, const char *app, const c
                       int ret_fds[CGROUP_CONTROLLER_COUNT], struct err *e);
 /* In the new process: enters by them.  It needs no right of its own: that of who opened them counts. */
 int cgroup_enter(const int fds[CGROUP_CONTROLLER_COUNT], struct err *e);
-/* Version 1: moves a process in.  Version 2: does nothing. */
-int cgroup_place(const struct cgroup_trees *trees, const char *app, const char *service, pid_t pid, struct err *e);
 
 #define CGROUP_UNKNOWN UINT64_MAX /* no such controller, or no limit */
 struct cgroup_usage {

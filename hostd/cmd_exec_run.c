@@ -55,15 +55,19 @@ struct run {
 
 /* ---- inside: until initsvc ---- */
 
-static _Noreturn void inside_main(const struct run *run, int stage_fd, int null_fd)
+static _Noreturn void inside_main(const struct run *run, int stage_fd, const int *task_fds, int null_fd)
 {
-    struct init_message message = {.kind = INIT_STAGE, .stage = STAGE_CLONE};
+    struct init_message message = {.kind = INIT_STAGE, .stage = STAGE_CGROUP};
     sigset_t none;
     for (int number = 1; number < NSIG; number++)
         (void)signal(number, SIG_DFL); /* SIGKILL and SIGSTOP: EINVAL, as they should */
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 
+    (void)close(run->stage_fd); /* the guard's end: else the guard's death would not be seen below */
+    if (cgroup_enter(task_fds, &message.error) < 0)
+        goto failed;
+    message.stage = STAGE_CLONE;
     struct pollfd setup = {.fd = stage_fd, .events = POLLIN};
     if (poll(&setup, 1, -1) != 1 || !(setup.revents & POLLIN))
         _exit(1); /* the guard gave up */
@@ -148,7 +152,7 @@ static int start_inside(struct run *run, struct err *e)
 {
     struct exec_target *target = run->target;
     struct cgroup_trees trees;
-    int sockets[2], pidfd = -1;
+    int sockets[2], pidfd = -1, task_fds[CGROUP_CONTROLLER_COUNT];
     FD_AUTO int cgroup_fd = -1;
     FD_AUTO int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null_fd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
@@ -157,6 +161,8 @@ static int start_inside(struct run *run, struct err *e)
     FD_AUTO int child_stage_fd = sockets[1];
     cgroup_detect(&trees);
     int result = cgroup_open(&trees, target->app, target->service, &cgroup_fd, e);
+    if (result == 0)
+        result = cgroup_open_tasks(&trees, target->app, target->service, task_fds, e);
     if (result < 0)
         return result;
     /* Ours stays the host's; our next child is born into the service's. */
@@ -170,12 +176,12 @@ static int start_inside(struct run *run, struct err *e)
     if (pid < 0)
         return err_sys(e, -errno, "clone3");
     if (pid == 0)
-        inside_main(run, child_stage_fd, null_fd);
+        inside_main(run, child_stage_fd, task_fds, null_fd);
+    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
+        fd_close(&task_fds[i]);
     run->inside_pid = pid;
     run->inside_fd = pidfd;
-    result = cgroup_place(&trees, target->app, target->service, pid, e);
-    if (result == 0)
-        result = copy_limits(run, e);
+    result = copy_limits(run, e);
     return result < 0 ? result : send_setup(run, e);
 }
 
