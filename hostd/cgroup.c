@@ -274,7 +274,7 @@ int cgroup_open_tasks(const struct cgroup_trees *trees, const char *app, const c
         group_path(path, trees->v1[i], app, service);
         (void)snprintf(file, sizeof file, "%s/tasks", path);
         ret_fds[i] = open(file, O_WRONLY | O_CLOEXEC);
-        if (ret_fds[i] >= 0 || errno == ENOENT) /* a controller that this service has no limit for */
+        if (ret_fds[i] >= 0 || (i == CGROUP_CPU && errno == ENOENT)) /* no group: it has no limit of cpu */
             continue;
         int code = err_sys(e, -errno, "open %s", file);
         while (i > 0)

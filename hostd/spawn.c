@@ -648,9 +648,11 @@ static int start_process(struct app *app, uint32_t index, enum init_stage *stage
         return err_sys(e, -errno, "socketpair");
     instance->stage_fd = sockets[0];
     FD_AUTO int child_stage_fd = sockets[1];
+    *stage = STAGE_CGROUP;
     result = cgroup_open_tasks(&app->cgroups, app->name, name, task_fds, e);
     if (result < 0)
         return result;
+    *stage = STAGE_CLONE;
     result = clone_in(app, instance, cgroup_fd, task_fds, child_stage_fd, e);
     for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
         fd_close(&task_fds[i]);
