@@ -131,6 +131,12 @@ int rundir_open_logs(struct app *app, uint32_t service, struct err *e);
 void rundir_note(struct app *app);
 void rundir_close(struct app *app);
 
+/* ---- packets.c ---- */
+/* Reads the counters of one end of a wire; dropped packets that were not told yet become an event. */
+void packets_look(struct app *app, uint32_t link, uint32_t direction, struct net_counters *ret_counters);
+/* All wires of a service, before they go with it. */
+void packets_look_last(struct app *app, uint32_t service);
+
 /* ---- operator.c ---- */
 /* A connection to a service, for `hostd call`: *ret_client_fd is the client's end. */
 int operator_connect(struct app *app, const char *service, uint32_t *ret_service, int *ret_client_fd, struct err *e);

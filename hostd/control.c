@@ -45,30 +45,10 @@ static void address_text(uint32_t address, char text[16])
     (void)snprintf(text, 16, "%u.%u.%u.%u", address >> 24, address >> 16 & 255, address >> 8 & 255, address & 255);
 }
 
-/* Packets that a filter dropped since somebody last looked. */
-static void notice_packets(struct app *app, const struct plan_end *end, uint64_t denied)
-{
-    const struct plan_link *link = &app->plan->links[end->link];
-    uint64_t *seen = &app->wires[end->link].packets_seen[end->direction];
-    uint64_t more = denied < *seen ? denied : denied - *seen; /* fewer: of a new wire */
-    *seen = denied;
-    if (more == 0)
-        return;
-    uint32_t at = end->direction == LINK_IN ? link->to : link->from;
-    struct news packets = news_of(NEWS_PACKETS, at);
-    packets.caller = link->from;
-    packets.callee = link->to;
-    packets.count = more < UINT32_MAX ? (uint32_t)more : UINT32_MAX;
-    packets.line = link->manifest->line;
-    events_tell(app, &packets, "%u packets dropped on the wire from '%s' to '%s', at the end of '%s'", packets.count,
-                SERVICE_NAME(app, link->from), SERVICE_NAME(app, link->to), SERVICE_NAME(app, at));
-}
-
 static json_t *link_json(struct app *app, const struct plan_end *end)
 {
     const struct plan_link *link = &app->plan->links[end->link];
     const struct wire *wire = &app->wires[end->link];
-    uint32_t own = end->direction == LINK_IN ? link->to : link->from;
     uint32_t peer = end->direction == LINK_IN ? link->from : link->to;
     json_t *object = json_pack("{s:s, s:s, s:b}", "peer", SERVICE_NAME(app, peer), "direction",
                                end->direction == LINK_IN ? "in" : "out", "up", wire->is_made);
@@ -80,9 +60,7 @@ static json_t *link_json(struct app *app, const struct plan_end *end)
         address_text(seen.own_address, address);
         (void)json_object_set_new(object, "interface", json_string(seen.ifname));
         (void)json_object_set_new(object, "address", json_string(address));
-        /* A wire that vanishes while we look has counted nothing that anybody could still see. */
-        if (!app->is_plain && net_link_counters(app->instances[own].netns_fd, seen.ifname, &counters, NULL) == 0)
-            notice_packets(app, end, counters.denied);
+        packets_look(app, end->link, end->direction, &counters);
         if (app->is_plain)
             (void)json_object_set_new(object, "port", json_integer(seen.port));
     }

@@ -97,7 +97,7 @@ static void tell_denied(const struct app *app, uint32_t caller, uint32_t callee,
     events_tell(app, &denied, "denied: '%s' called %s of '%s' (%u times); the %s on line %u does not allow it",
                 is_operator ? OPERATOR_NAME : SERVICE_NAME(app, caller),
                 method ? method : "a method that it does not have", SERVICE_NAME(app, callee), note->count,
-                is_operator ? "service" : "link", line);
+                is_operator ? "operator list of the service" : "link", line);
 }
 
 /* What a service counted of the connections that `hostd call` had to it. */

@@ -209,6 +209,8 @@ void bury(struct app *app, uint32_t index)
 {
     struct instance *instance = &app->instances[index];
     describe_end(app, index);
+    if (!app->is_stopping)
+        packets_look_last(app, index);
     instance_done(app, index);
     release_awaiting(app, index);
     if (app->is_stopping)

@@ -217,7 +217,7 @@ static void log_denied(struct link *link, const char *name, uint32_t id)
     link->log_next_ms = now_ms + LOG_PAUSE_MS;
     server_log_left_out(link);
     log_line("denied: %s asked for %s (%08x), which the %s on line %u does not allow", link->contract->peer, name, id,
-             link == operator_link() ? "service" : "link", link->contract->toml_line);
+             link == operator_link() ? "operator list of the service" : "link", link->contract->toml_line);
 }
 
 void server_log_left_out(struct link *link)

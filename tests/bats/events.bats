@@ -64,6 +64,11 @@ has_event() { [ -n "$(events_of "$1" "select($2)")" ]; }
     before=$(events_of packets . | wc -l)
     "$HOSTD" ps --app "$APP" >/dev/null
     assert_equal "$(events_of packets . | wc -l)" "$before" # told once
+    # What was tried on a wire is told before the wire goes, though nobody looked.
+    echo "udp $address 54" | in_service front "$TOOLS/netprobe" 100
+    kill -KILL "$(service_pid front)"
+    one_more() { [ "$(events_of packets . | wc -l)" -gt "$before" ]; }
+    wait_until 10 one_more
 }
 
 @test "--follow shows what happens from then on, until it is ended; --since leaves out the past" {

@@ -1250,7 +1250,7 @@ static void the_operator_is_a_caller_with_a_list(void **state)
     ProbeReply *reply = take(front_fd, NULL);
     assert_int_equal(reply->generation, 0); /* Secret did not run */
     probe_reply__free_unpacked(reply, NULL);
-    assert_non_null(strstr(sim_log(&sim), "which the service on line 50 does not allow"));
+    assert_non_null(strstr(sim_log(&sim), "which the operator list of the service on line 50 does not allow"));
 
     raw_send(other_fd, "GET / HTTP/1.0\r\n\r\n", 18); /* speaks something else */
     assert_true(raw_ends(other_fd, SOON_MS));
