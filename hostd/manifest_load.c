@@ -46,7 +46,7 @@
 #define CHILD_MEMORY_BYTES_MAX (512u << 20)
 #define CHILD_CPU_SECONDS_MAX 8u
 #define CHILD_FILES_MAX 8u     /* the socket and one program, with room */
-#define TREE_ENTRIES_MAX 65536 /* files and directories below one path of a process: /usr/lib/python3.11 has 1,500 */
+#define TREE_ENTRIES_MAX 32768 /* below one path of a process: /usr/lib/python3.11 has 1,500; a second, cold */
 #define REQUESTS_MAX                                                                                                   \
     (MANIFEST_SERVICES_MAX * 2048u) /* a library is looked for in a few directories; time ends it too */
 
@@ -247,7 +247,8 @@ static int open_library(const char *path, bool is_cache, uint64_t *ret_bytes, in
     return 0;
 }
 
-/* Names of the files below a directory that look like programs or libraries; symlinks below it are not followed. */
+/* Names of the files below a directory that look like libraries and modules (programs could not be started there
+ * anyway); symlinks below it are not followed. */
 static int list_tree(const char *path, uint64_t *ret_bytes, int *ret_fd)
 {
     FD_AUTO int fd = memfd_create("tree", MFD_CLOEXEC);
@@ -260,7 +261,7 @@ static int list_tree(const char *path, uint64_t *ret_bytes, int *ret_fd)
         if (++entries > TREE_ENTRIES_MAX)
             r = -E2BIG;
         else if (entry->fts_info != FTS_F || entry->fts_pathlen >= MANIFEST_PATH_BYTES_MAX ||
-                 (!strstr(entry->fts_name, ".so") && !(entry->fts_statp->st_mode & 0111)))
+                 (!strstr(entry->fts_name, ".so") && !strstr(entry->fts_name, ".node")))
             continue;
         else if (write(fd, entry->fts_path, entry->fts_pathlen + 1u) != entry->fts_pathlen + 1)
             r = -ENOMEM;

@@ -984,7 +984,7 @@ static void close_path(struct build *b, struct closure *closure, const struct to
     r = b->io->read(b->io->context, WANT_TREE, node->text, &list, &bytes);
     if (r < 0) {
         if (r == -E2BIG)
-            ERROR_AT(b, node, "'%s' holds too many files to look for libraries in", node->text);
+            ERROR_AT(b, node, "'%s' holds too many files: name the parts of it that are needed", node->text);
         else if (r != -ENOENT) /* empty */
             ERROR_AT(b, node, "'%s': %s", node->text, strerror(-r));
         return;

@@ -606,6 +606,59 @@ static void a_list_in_a_closed_folder_is_loaded(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+/* ---- what the parent opens for a library closure ---- */
+
+static void libraries_are_elf_files_that_anybody_may_read(void **state)
+{
+    uint64_t bytes = 0;
+    FD_AUTO int fd = -1;
+    assert_int_equal(open_library("/proc/self/exe", false, &bytes, &fd), 0);
+    assert_true(fd >= 0 && bytes > 1000);
+    fd_close(&fd);
+    assert_int_equal(open_library("/etc/passwd", false, &bytes, &fd), -ENOEXEC); /* readable, and no library */
+    assert_int_equal(open_library("/etc", false, &bytes, &fd), -EISDIR);
+    assert_int_equal(open_library("/dev/zero", false, &bytes, &fd), -EACCES);
+    assert_int_equal(open_library("/nowhere", false, &bytes, &fd), -ENOENT);
+    char secret[] = "/tmp/hostd-secret-XXXXXX";
+    FD_AUTO int secret_fd = mkstemp(secret); /* 0600 */
+    assert_true(secret_fd >= 0 && write(secret_fd, "\177ELF", 4) == 4);
+    assert_int_equal(open_library(secret, false, &bytes, &fd), -EACCES);
+    assert_int_equal(open_library(secret, true, &bytes, &fd), -EACCES);
+    assert_int_equal(unlink(secret), 0);
+    assert_int_equal(fd, -1);
+}
+
+static void a_tree_names_its_modules(void **state)
+{
+    char root[] = "/tmp/hostd-tree-XXXXXX", path[64], expected[64], text[256] = {0};
+    static const char *const names[] = {"a.so.1", "text", "b.node"};
+    uint64_t bytes = 0;
+    FD_AUTO int fd = -1;
+    assert_non_null(mkdtemp(root));
+    assert_int_equal(list_tree(root, &bytes, &fd), -ENOENT);
+    for (size_t i = 0; i < 3; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", root, names[i]);
+        FD_AUTO int file_fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+        assert_true(file_fd >= 0);
+    }
+    (void)snprintf(path, sizeof path, "%s/link.so", root);
+    assert_int_equal(symlink("/etc/passwd", path), 0);
+    assert_int_equal(list_tree(root, &bytes, &fd), 0);
+    (void)snprintf(expected, sizeof expected, "%s/a.so.1", root);
+    assert_int_equal(bytes, 2 * strlen(expected) + 2); /* two names of one length */
+    assert_int_equal(pread(fd, text, sizeof text, 0), bytes);
+    size_t first_bytes = strlen(text) + 1;
+    const char *first = text, *second = text + first_bytes;
+    assert_true(strcmp(first, expected) == 0 || strcmp(second, expected) == 0);
+    for (size_t i = 0; i < 3; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", root, names[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    (void)snprintf(path, sizeof path, "%s/link.so", root);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(root), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -619,6 +672,8 @@ int main(void)
         cmocka_unit_test(every_bad_end_of_the_child_is_one_clear_error),
         cmocka_unit_test(a_parser_that_was_taken_over_can_do_nothing),
         cmocka_unit_test(a_list_in_a_closed_folder_is_loaded),
+        cmocka_unit_test(libraries_are_elf_files_that_anybody_may_read),
+        cmocka_unit_test(a_tree_names_its_modules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
