@@ -108,6 +108,16 @@ static void text_names_file_line_and_who_may(void **state)
          "denied: 'bank' may not call 'front'\n"
          "  wire: no [[link]] leads from 'bank' to 'front', so they share no network\n"
          "  the other way round there is one: 'front' may call 'bank' (a.toml:11)\n"},
+        {"operator", "bank.Bank.Open",
+         "denied: 'operator' may not call Bank.Open of 'bank'\n"
+         "  operator: the list of service 'bank' (a.toml:6) has Bank.Balance; `hostd call --list` shows methods "
+         "without "
+         "calling\n"
+         "  'front' may (a.toml:11)\n"},
+        {"http", "bank.Bank.Open",
+         "denied: 'http' may not reach Bank.Open of 'bank'\n"
+         "  ingress: 'http' brings bytes of the outside to a program; nothing calls methods by it\n"
+         "  ingress: 'http' is of service 'front' (a.toml:3)\n"},
         {"http", "front", "allowed: 'http' may reach 'front'\n  ingress: 'http' is of service 'front' (a.toml:3)\n"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
