@@ -354,7 +354,8 @@ static void start_child(struct init *init)
     init->own_pid = getpid();
     init->service_pid = fork();
     if (init->service_pid < 0) {
-        (void)err_sys(&e, -errno, "fork");
+        if (err_sys(&e, -errno, "fork") == -EAGAIN)
+            (void)err_hint(&e, "pids in the list leaves no room for another process");
         fail(init, STAGE_EXEC, &e);
     }
     if (init->service_pid == 0)

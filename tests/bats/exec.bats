@@ -193,10 +193,12 @@ print(*[l.strip() for l in open("/proc/self/status") if l.startswith(("CapEff", 
 
 # ---- what is left ----
 
+# In the bank: echo has room for eight processes, and what was just ended may count for a moment longer.
+
 @test "what a command leaves running ends with it" {
-    exec_in --tools echo -- sh -c 'setsid sleep 1000 & (setsid sh -c "sleep 1001 & exec sleep 1002" &) ; exit 3'
+    exec_in --tools bank -- sh -c 'setsid sleep 1000 & (setsid sh -c "sleep 1001 & exec sleep 1002" &) ; exit 3'
     assert_failure 3
-    assert_equal "$(processes_of echo)" 2
+    assert_equal "$(processes_of bank)" 2
 }
 
 @test "hostd exec killed with -9, or by Ctrl-C: nothing is left" {
@@ -205,19 +207,19 @@ print(*[l.strip() for l in open("/proc/self/status") if l.startswith(("CapEff", 
             command=(sh -c '(setsid sleep 1000 &); setsid sleep 1001 & echo waiting; sleep 1002')
             [ -n "$options" ] || command=("$TOOLS/scprobe" wait)
             # shellcheck disable=SC2086 # words
-            exec_behind $options echo -- "${command[@]}"
+            exec_behind $options bank -- "${command[@]}"
             wait_until 5 says waiting "$out"
             # A background job of a shell ignores SIGINT: its default is set again by env.
             if [ $signal = INT ]; then
                 kill -9 $client
-                wait_until 5 alone echo
+                wait_until 5 alone bank
                 # shellcheck disable=SC2086
-                env --default-signal=INT "$HOSTD" exec --app "$APP" $options echo -- "${command[@]}" >"$out" 2>&1 3>&- &
+                env --default-signal=INT "$HOSTD" exec --app "$APP" $options bank -- "${command[@]}" >"$out" 2>&1 3>&- &
                 client=$!
                 wait_until 5 says waiting "$out"
             fi
             kill -s $signal $client
-            wait_until 5 alone echo
+            wait_until 5 alone bank
         done
     done
 }
@@ -243,6 +245,18 @@ print(*[l.strip() for l in open("/proc/self/status") if l.startswith(("CapEff", 
     assert_equal "$code" 1
     run cat "$out"
     assert_line "hostd exec: service 'profile' ended, and the command with it"
+}
+
+@test "no room is left by the service's limit of processes: it says so, and the service stays" {
+    # Eight: PID 1, the service, our initsvc, the shell, and these.
+    exec_behind --tools echo -- sh -c 'for i in 1 2 3 4; do sleep 1000 & done; echo waiting; wait'
+    wait_until 5 says waiting "$out"
+    exec_in echo -- "$TOOLS/scprobe" one exit
+    kill -9 $client
+    assert_failure 1
+    assert_output \
+        "hostd exec: service 'echo', stage exec: fork: Resource temporarily unavailable (pids in the list leaves no room for another process)"
+    wait_until 5 alone echo
 }
 
 # ---- refusals ----
