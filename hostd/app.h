@@ -17,6 +17,7 @@
 #include "hostd/cgroup.h"
 #include "hostd/events.h"
 #include "hostd/filter.h"
+#include "hostd/ledger.h"
 #include "hostd/logtail.h"
 #include "hostd/plan.h"
 #include "hostd/states.h"
@@ -28,9 +29,13 @@
 
 struct instance {
     enum instance_state state;
-    uint32_t generation; /* of the last start; 0 = never started */
-    pid_t init_pid;      /* 0 = none */
-    pid_t service_pid;   /* as the host sees it; 0 = not known yet */
+    uint32_t generation;       /* of the last start; 0 = never started */
+    pid_t init_pid;            /* 0 = none */
+    struct process_mark mark;  /* of init_pid, once it was noted */
+    bool is_spawning;          /* for the ledger: its start has begun */
+    uint32_t noted_generation; /* the last of the hostd that died */
+    bool is_adopted;           /* this start was an earlier hostd's: its PID 1 is no child of ours */
+    pid_t service_pid;         /* as the host sees it; 0 = not known yet */
     int pidfd, stage_fd, netns_fd;
     int log_fd[2], status_fd;
     uint64_t started_at_ms, ready_at_ms;
@@ -40,7 +45,7 @@ struct instance {
     uint32_t quick_ends;                                       /* in a row: ended before it was ready for STABLE_MS */
     uint64_t operator_calls, operator_denied, operator_broken; /* of `hostd call` to it */
     uint64_t oom_kills;                                        /* of its control group, when this start began */
-    char last_end[192];                                        /* how it ended last, for people; "" = never */
+    char last_end[LEDGER_END_BYTES];                           /* how it ended last, for people; "" = never */
     uint32_t awaited;                                          /* callees' listeners still to come */
     bool is_listening;
     int wait_status; /* of the service, when has_status */
@@ -54,6 +59,7 @@ struct wire {
     bool is_made;
     int port_fd;     /* plain mode: a bound socket that keeps the wire's port of 127.0.0.1 ours; -1 */
     uint16_t port;   /* plain mode */
+    bool is_untold;  /* adopted: its caller was not told of it yet */
     bool is_awaited; /* the callee was asked for its listener, the caller waits */
     uint64_t calls, denied_calls, broken;
     uint64_t packets_seen[2]; /* denied at each end (enum link_direction) when they were last looked at */
@@ -82,7 +88,13 @@ struct app {
     struct logtail *tail;
     char *list; /* path of the list, for FILE:LINE; malloc'ed */
     struct events *events;
-    bool is_plain; /* --plain: same binaries, no isolation */
+    struct ledger *ledger; /* of a hostd that died, until it is dealt with; NULL */
+    uint64_t list_hash;    /* adopt_list_hash() */
+    uint64_t alone_ms;     /* how long the adopted ones were without hostd */
+    size_t ended_leftovers;
+    uint64_t begun_ms; /* when this hostd began */
+    bool is_kept;      /* what runs, and the run directory, outlive this process: not ours yet, or not any more */
+    bool is_plain;     /* --plain: same binaries, no isolation */
     bool is_stopping;
     bool has_started; /* every service was ready once */
     bool is_behind;   /* lines of the services wait for an output that does not take them */
@@ -121,14 +133,18 @@ void supervise_kill_all(struct app *app);
 /* place.c: /run/hostd and /var/lib/hostd; of a user who is not root (plain mode only) directories of his own. */
 const char *run_root(void);
 const char *state_root(void);
-/* Makes the run directory and takes its lock; -EBUSY when the application runs; what a dead hostd left is ended first.
- */
+/* Makes the run directory and takes its lock; -EBUSY when the application runs.  Reads the ledger of a hostd that died,
+ * if there is one. */
+int rundir_lock(struct app *app, struct err *e);
+/* The rest of it, and the state directory. */
 int rundir_open(struct app *app, struct err *e);
 /* The host ids of this application: none that another one uses.  After rundir_open(). */
 int rundir_claim_ids(const char *app_name, uint32_t *ret_uid_base, struct err *e);
 int rundir_open_logs(struct app *app, uint32_t service, struct err *e);
-/* Writes down who runs, for a hostd that comes after a crash of this one. */
-void rundir_note(struct app *app);
+/* What PID 1 wrote last about an end that no hostd saw.  -ENOENT: nothing. */
+int rundir_read_status(const struct app *app, uint32_t service, int *ret_wait_status);
+/* Writes down who runs, for a hostd that comes after the death of this one. */
+int rundir_note(struct app *app);
 void rundir_close(struct app *app);
 
 /* ---- packets.c ---- */

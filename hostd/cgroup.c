@@ -1,6 +1,7 @@
 /* cgroup.c - see cgroup.h.  Doing: files below the mount points of the trees. */
 #include "hostd/cgroup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <mntent.h>
@@ -374,4 +375,25 @@ int cgroup_remove(const struct cgroup_trees *trees, const char *app, const char 
             result = one;
     }
     return result;
+}
+
+static void sweep(const char *tree, const char *app)
+{
+    char path[PATH_BYTES];
+    group_path(path, tree, app, NULL);
+    DIR *directory = tree[0] ? opendir(path) : NULL;
+    if (!directory)
+        return;
+    for (struct dirent *entry; (entry = readdir(directory));)
+        if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+            (void)remove_from(tree, app, entry->d_name); /* one in use stays */
+    (void)closedir(directory);
+}
+
+void cgroup_sweep(const struct cgroup_trees *trees, const char *app)
+{
+    if (trees->is_v2)
+        sweep(trees->unified, app);
+    for (int i = 0; !trees->is_v2 && i < CGROUP_CONTROLLER_COUNT; i++)
+        sweep(trees->v1[i], app);
 }

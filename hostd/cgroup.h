@@ -68,4 +68,7 @@ uint64_t cgroup_oom_kills(const struct cgroup_trees *trees, const char *app, con
  * process is left in one. */
 int cgroup_remove(const struct cgroup_trees *trees, const char *app, const char *service);
 
+/* Removes all empty groups of an application, whatever their names: what a crash has left. */
+void cgroup_sweep(const struct cgroup_trees *trees, const char *app);
+
 #endif

@@ -13,9 +13,11 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "hostd/adopt.h"
 #include "hostd/app.h"
 #include "hostd/cmd.h"
 #include "hostd/runlist.h"
+#include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 #include "rpc/base/weaken.h"
 
@@ -130,13 +132,21 @@ static bool is_name(const char *name)
 
 /* ---- the application ---- */
 
+static uint64_t wall_clock_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail */
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 static int open_tail(struct app *app, struct err *e)
 {
     const struct logtail_options options = {
         .out_fd = STDOUT_FILENO,
         .never_blocks = !weakened("outlet"),
-        .from_now = true, /* the lines of a hostd that died are not shown again */
+        .from_now = !app->ledger, /* of earlier runs nothing; of an adopted one what nobody has shown yet */
         .is_colored = logtail_may_color(STDOUT_FILENO),
+        .since_ms = app->ledger ? wall_clock_ms() - app->alone_ms : 0,
     };
     FREE_AUTO char(*names)[NAME_BYTES] = calloc(app->plan->service_count, NAME_BYTES);
     if (!names)
@@ -199,12 +209,28 @@ static int make_tables(struct app *app, struct err *e)
     return 0;
 }
 
+/* What a hostd that died has left: from here on ours, or gone. */
+static int open_leftovers(struct app *app, struct err *e)
+{
+    size_t adopted = 0;
+    app->list_hash = adopt_list_hash(app);
+    int result = adopt(app, &adopted, e);
+    if (result < 0)
+        return result;
+    struct news news = news_of(NEWS_ADOPTED, NEWS_NOBODY);
+    if (app->ledger)
+        events_tell(app, &news, "%s is adopted: %zu of %zu services go on as they are, %llu ms after hostd began",
+                    app->name, adopted, app->plan->service_count, (unsigned long long)(clock_ms() - app->begun_ms));
+    else if (app->ended_leftovers > 0)
+        events_tell(app, &news, "%s: ended %zu services that a hostd that died had left", app->name,
+                    app->ended_leftovers);
+    return 0;
+}
+
 static int open_app(struct app *app, const struct manifest *manifest, const struct options *options, struct err *e)
 {
     uint32_t uid_base = 0;
     int result = open_place(app, options, e);
-    if (result == 0)
-        result = runlist_write(app, options->file, manifest, e);
     if (result == 0)
         result = rundir_claim_ids(app->name, &uid_base, e);
     if (result == 0)
@@ -216,6 +242,10 @@ static int open_app(struct app *app, const struct manifest *manifest, const stru
     if (result == 0)
         result = open_programs(app, e);
     if (result == 0)
+        result = open_leftovers(app, e);
+    if (result == 0)
+        result = runlist_write(app, options->file, manifest, e);
+    if (result == 0)
         result = control_open(app, e);
     if (result == 0)
         result = open_tail(app, e);
@@ -226,7 +256,7 @@ static int open_app(struct app *app, const struct manifest *manifest, const stru
 
 static void close_app(struct app *app)
 {
-    for (size_t i = 0; app->instances && i <= app->plan->service_count; i++) {
+    for (size_t i = 0; app->instances && !app->is_kept && i <= app->plan->service_count; i++) {
         const char *service = i < app->plan->service_count ? SERVICE_NAME(app, i) : NULL; /* last, the application's */
         /* A group that was just emptied may count its last task for a moment longer. */
         for (int tries = 0; tries < 200 && cgroup_remove(&app->cgroups, app->name, service) == -EBUSY; tries++)
@@ -250,6 +280,7 @@ static void close_app(struct app *app)
     free(app->instances);
     free(app->wires);
     free(app->ingress_fds);
+    free(app->ledger);
     plan_free(app->plan);
 }
 
@@ -383,6 +414,7 @@ static void raise_files(void)
 
 int cmd_start(int argc, char **argv)
 {
+    const uint64_t begun_ms = clock_ms();
     struct options options = {0};
     int code = parse_options(argc, argv, &options);
     if (code)
@@ -419,6 +451,7 @@ int cmd_start(int argc, char **argv)
                       .control_fd = -1,
                       .lock_fd = -1};
     app.is_plain = options.is_plain;
+    app.begun_ms = begun_ms;
     if (app.is_plain)
         (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* instance_done() waits for services; cannot fail */
     app.name = options.name ? options.name : manifest->app;

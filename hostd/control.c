@@ -293,7 +293,8 @@ static int connect_to(const char *app_name, int *ret_fd, struct err *e)
             return err_set(e, code, "application '%s' does not run", app_name);
         (void)err_sys(e, code, "connect to %s", address.sun_path);
         if (code == -ECONNREFUSED)
-            (void)err_hint(e, "its hostd has died; `hostd start` of the same file cleans up");
+            (void)err_hint(e, "its hostd has died; what runs goes on: `hostd start` of the same file adopts it, `hostd "
+                              "stop` ends it");
         return code;
     }
     *ret_fd = fd_take(&fd);

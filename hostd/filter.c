@@ -285,6 +285,7 @@ static const struct rule init_sealed[] = {
     ANY("getsockopt"),
     ANY("bind"),
     ANY("listen"),
+    ANY("accept4"), /* the next hostd */
     ANY("connect"),
     WHEN("fcntl", ARGUMENT_IS(1, F_SETFL)),
     ANY("io_uring_enter"),

@@ -33,19 +33,6 @@ void tell_renewed(struct app *app, uint32_t link, uint32_t direction)
 
 /* ---- from PID 1 ---- */
 
-/* The first child of PID 1: the service, by the host's number. */
-static pid_t first_child(pid_t init_pid)
-{
-    char path[64], text[32];
-    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)init_pid, (int)init_pid);
-    FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (got <= 0)
-        return 0;
-    text[got] = '\0';
-    return (pid_t)strtol(text, NULL, 10);
-}
-
 /* A callee's listener for one link stands (or could not be made). */
 static void link_listening(struct app *app, uint32_t index, const struct init_message *message)
 {
@@ -177,7 +164,7 @@ static void handle_message(struct app *app, uint32_t index, const struct init_me
             note_failure(instance, message->stage, &message->error);
         return;
     case INIT_STARTED:
-        instance->service_pid = first_child(instance->init_pid);
+        instance->service_pid = process_first_child(instance->init_pid);
         return;
     case INIT_LISTENING:
         if (message->link == UINT32_MAX)

@@ -121,6 +121,9 @@ void restart(struct app *app, uint32_t index)
     enum init_stage stage = STAGE_NONE;
     struct err e = {0};
     instance->restart_at_ms = 0;
+    instance->is_spawning = true;
+    (void)rundir_note(app); /* a crash from here on leaves wires that no PID 1 knows */
+    instance->is_spawning = false;
     if (respawn(app, index, &stage, &e) < 0) {
         note_failure(instance, stage, &e);
         if (instance->state == INSTANCE_DOWN)
@@ -128,7 +131,7 @@ void restart(struct app *app, uint32_t index)
         else
             instance_died(app, index); /* made, and cannot be watched */
     }
-    rundir_note(app);
+    (void)rundir_note(app);
 }
 
 /* ---- the end of one ---- */
@@ -165,6 +168,8 @@ static void describe_end(struct app *app, uint32_t index)
 {
     struct instance *instance = &app->instances[index];
     char how[128] = "ended with its PID 1";
+    if (!instance->has_status && rundir_read_status(app, index, &instance->wait_status) == 0)
+        instance->has_status = true; /* said to nobody: hostd was dead, or its socket full */
     if (instance->has_status)
         describe_status(instance->wait_status, how, sizeof how);
     bool was_oom = cgroup_oom_kills(&app->cgroups, app->name, SERVICE_NAME(app, index)) > instance->oom_kills;
@@ -219,5 +224,16 @@ void bury(struct app *app, uint32_t index)
         return; /* supervise_start() sees it, and says it */
     tell_end(app, index);
     decide(app, index, instance->has_status && instance->wait_status == 0);
-    rundir_note(app);
+    (void)rundir_note(app);
+}
+
+void mourn(struct app *app, uint32_t index, bool was_ready)
+{
+    struct instance *instance = &app->instances[index];
+    instance->ready_at_ms =
+        was_ready ? clock_ms() : 0; /* for how long nobody knows: no crash at the start, that is all */
+    describe_end(app, index);
+    struct news ended = news_of(NEWS_ENDED, index);
+    events_tell(app, &ended, "service '%s' %s while hostd was dead", SERVICE_NAME(app, index), instance->last_end);
+    decide(app, index, instance->has_status && instance->wait_status == 0);
 }

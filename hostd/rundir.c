@@ -1,9 +1,10 @@
 /*
  * rundir.c - what a running application keeps below /run/hostd/<app>, and its data below the state directory.
  *
- *   lock     held with flock() by the hostd that runs the application
+ *   lock     locked by the hostd that runs the application: a lock of the process (fcntl), which no child inherits
  *   ids      first host id of the application's services
- *   pids     who runs: service, pid, start time (for the next hostd after a crash of this one)
+ *   ledger   who runs, for the next hostd after the death of this one (ledger.h)
+ *   init/    one socket per service: how that one reaches its PID 1 (leftovers.c)
  *   control  unix socket (control.c)
  *   list, manifest  what it was started from (runlist.c)
  *   events.0, events.1  what happened (events.c)
@@ -32,7 +33,6 @@
 #define IDS_PER_APP (1u << 26) /* 1,024 services of 65,536 ids */
 #define IDS_APPS 32u           /* so the last one ends below 2^32 - 1 */
 #define REMOVE_TRIES_MAX 3
-#define LEFTOVER_MS_MAX 2000 /* for a killed process to be gone */
 
 /* ---- small files ---- */
 
@@ -104,70 +104,82 @@ int rundir_claim_ids(const char *app_name, uint32_t *ret_uid_base, struct err *e
     return err_set(e, -EAGAIN, "%u applications run already: no host ids left", IDS_APPS);
 }
 
-/* ---- what a dead hostd left ---- */
+/* ---- the ledger ---- */
 
-static unsigned long long start_time(int pid)
+/* A wrong one is as good as none: what lives is found by its sockets then (leftovers.c). */
+static void read_ledger(struct app *app)
 {
-    char path[64], text[1024];
-    (void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    if (read_text(AT_FDCWD, path, text, sizeof text) < 0)
-        return 0;
-    /* The name in parentheses may hold anything: fields are counted behind the last one. */
-    const char *fields = strrchr(text, ')');
-    unsigned long long ticks = 0;
-    if (!fields ||
-        sscanf(fields + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-               &ticks) != 1)
-        return 0;
-    return ticks;
+    FREE_AUTO char *text = malloc(LEDGER_BYTES_MAX + 1);
+    FD_AUTO int fd = openat(app->run_fd, "ledger", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    ssize_t got = text && fd >= 0 ? read(fd, text, LEDGER_BYTES_MAX + 1) : -1;
+    struct err e;
+    if (got >= 0 && ledger_parse(text, (size_t)got, &app->ledger, &e) < 0)
+        (void)fprintf(stderr, "hostd: %s/ledger: %s; what it should name is ended\n", app->run_dir, e.text);
 }
 
-/* Ends one process of the list, if it still is the one that was noted: by pidfd, compared after it was opened. */
-static int end_leftover(int pid, unsigned long long started, const char *service, struct err *e)
+static void note_service(struct app *app, uint32_t index, struct ledger_service *service)
 {
-    FD_AUTO int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (pidfd < 0 || start_time(pid) != started)
-        return 0; /* gone, or another process by now */
-    if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
-        return err_sys(e, -errno, "end service '%s' of an earlier run (pid %d)", service, pid);
-    struct pollfd ended = {.fd = pidfd, .events = POLLIN};
-    if (poll(&ended, 1, LEFTOVER_MS_MAX) != 1)
-        return err_set(e, -EBUSY, "service '%s' of an earlier run (pid %d) does not end", service, pid);
-    return 0;
+    struct instance *instance = &app->instances[index];
+    if (instance->init_pid != instance->mark.pid && process_mark(instance->init_pid, &instance->mark) < 0)
+        instance->mark = (struct process_mark){0}; /* none, or it ended just now */
+    enum instance_state state = instance->is_spawning                                       ? INSTANCE_STARTING
+                                : app->is_stopping && instance_state_lives(instance->state) ? INSTANCE_STOPPING
+                                                                                            : instance->state;
+    *service = (struct ledger_service){.state = state,
+                                       .mark = instance->mark,
+                                       .generation = instance->generation,
+                                       .quick_ends = instance->quick_ends,
+                                       .restart_pause_ms = instance->restart_pause_ms,
+                                       .oom_kills = instance->oom_kills};
+    memcpy(service->name, SERVICE_NAME(app, index), sizeof service->name);
+    memcpy(service->last_end, instance->last_end, sizeof service->last_end);
 }
 
-static int end_leftovers(struct app *app, struct err *e)
+static int write_ledger(struct app *app)
 {
-    FD_AUTO int fd = openat(app->run_fd, "pids", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return 0; /* a clean start */
-    FILE *file = fdopen(fd_take(&fd), "r");
+    size_t count = app->plan->service_count;
+    FREE_AUTO struct ledger *ledger = calloc(1, sizeof *ledger + count * sizeof ledger->services[0]);
+    if (!ledger)
+        return -ENOMEM;
+    *ledger = (struct ledger){.list_hash = app->list_hash,
+                              .protocol = INIT_PROTOCOL,
+                              .is_plain = app->is_plain,
+                              .next_wire = app->next_wire,
+                              .service_count = count};
+    process_boot_id(ledger->boot_id);
+    for (uint32_t i = 0; i < count; i++)
+        note_service(app, i, &ledger->services[i]);
+    /* A new file each time, renamed into place: a crash in between leaves the old one. */
+    FD_AUTO int fd = openat(app->run_fd, "ledger.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
     if (!file)
-        return err_set(e, -ENOMEM, "no memory");
-    char name[NAME_BYTES];
-    int pid, result = 0;
-    unsigned long long started;
-    while (result == 0 && fscanf(file, "%31s %d %llu", name, &pid, &started) == 3) {
-        result = end_leftover(pid, started, name, e);
-        (void)cgroup_remove(&app->cgroups, app->name, name); /* a group still in use is taken over */
-    }
-    (void)fclose(file); /* read only */
+        return -errno;
+    (void)fd_take(&fd); /* the stream's */
+    ledger_print(ledger, file);
+    int result = ferror(file) ? -EIO : 0;
+    if (fclose(file) != 0)
+        result = -errno;
+    if (result == 0 && renameat(app->run_fd, "ledger.new", app->run_fd, "ledger") < 0)
+        result = -errno;
     return result;
 }
 
-void rundir_note(struct app *app)
+int rundir_note(struct app *app)
 {
-    /* A new file each time, renamed into place: a crash in between leaves the old list. */
-    FD_AUTO int fd = openat(app->run_fd, "pids.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return; /* a full /run: the list is for the rare case of a crash, the application goes on */
-    for (size_t i = 0; i < app->plan->service_count; i++) {
-        const struct instance *instance = &app->instances[i];
-        if (instance->init_pid > 0)
-            (void)dprintf(fd, "%s %d %llu\n", SERVICE_NAME(app, i), (int)instance->init_pid,
-                          start_time(instance->init_pid));
-    }
-    (void)renameat(app->run_fd, "pids.new", app->run_fd, "pids");
+    int result = write_ledger(app);
+    if (result < 0)
+        (void)fprintf(stderr, "hostd: write %s/ledger: %s; if hostd died now, the next one could not adopt all\n",
+                      app->run_dir, strerror(-result));
+    return result;
+}
+
+int rundir_read_status(const struct app *app, uint32_t index, int *ret_wait_status)
+{
+    char path[NAME_BYTES + 8], text[32];
+    (void)snprintf(path, sizeof path, "status/%s", SERVICE_NAME(app, index));
+    if (read_text(app->run_fd, path, text, sizeof text) < 0 || sscanf(text, "%d", ret_wait_status) != 1)
+        return -ENOENT;
+    return 0;
 }
 
 /* ---- open and close ---- */
@@ -188,7 +200,7 @@ static int open_state(struct app *app, struct err *e)
     return app->state_fd < 0 ? err_sys(e, -errno, "open %s", app->state_dir) : 0;
 }
 
-static int open_locked(struct app *app, struct err *e)
+int rundir_lock(struct app *app, struct err *e)
 {
     (void)snprintf(app->run_dir, sizeof app->run_dir, "%s/%s", RUN_ROOT, app->name);
     int result = -ENOENT;
@@ -205,8 +217,9 @@ static int open_locked(struct app *app, struct err *e)
     FD_AUTO int lock_fd = openat(app->run_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (lock_fd < 0)
         return err_sys(e, -errno, "open %s/lock", app->run_dir);
-    if (flock(lock_fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK)
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(lock_fd, F_SETLK, &whole) < 0) {
+        if (errno != EAGAIN && errno != EACCES)
             return err_sys(e, -errno, "lock %s/lock", app->run_dir);
         (void)err_set(e, -EBUSY, "application '%s' runs already", app->name);
         return err_hint(e, "stop it with: hostd stop --app %s; or start this one with --name", app->name);
@@ -216,24 +229,24 @@ static int open_locked(struct app *app, struct err *e)
         locked.st_ino != named.st_ino)
         return err_set(e, -EBUSY, "application '%s' is being stopped; try again", app->name);
     app->lock_fd = fd_take(&lock_fd);
+    read_ledger(app);
+    app->is_kept = app->ledger; /* until we know what to do about it */
     return 0;
 }
 
 int rundir_open(struct app *app, struct err *e)
 {
-    int result = open_locked(app, e);
-    if (result < 0) {
+    static const char *const directories[] = {"logs", "status", "init"};
+    int result = rundir_lock(app, e);
+    if (result < 0 && app->lock_fd < 0) {
         (void)rmdir(app->run_dir); /* when it is empty: without its lock no more than that is ours */
         (void)rmdir(RUN_ROOT);
-        return result;
     }
-    result = end_leftovers(app, e);
     if (result < 0)
         return result;
-    if (mkdirat(app->run_fd, "logs", 0700) < 0 && errno != EEXIST)
-        return err_sys(e, -errno, "mkdir %s/logs", app->run_dir);
-    if (mkdirat(app->run_fd, "status", 0700) < 0 && errno != EEXIST)
-        return err_sys(e, -errno, "mkdir %s/status", app->run_dir);
+    for (size_t i = 0; i < ARRAY_COUNT(directories); i++)
+        if (mkdirat(app->run_fd, directories[i], 0700) < 0 && errno != EEXIST)
+            return err_sys(e, -errno, "mkdir %s/%s", app->run_dir, directories[i]);
     return open_state(app, e);
 }
 
@@ -263,7 +276,7 @@ static int remove_entry(const char *path, const struct stat *status, int kind, s
 
 void rundir_close(struct app *app)
 {
-    if (app->lock_fd >= 0) { /* never of an application that somebody else runs */
+    if (app->lock_fd >= 0 && !app->is_kept) { /* never of an application that somebody else runs */
         /* A walk that was cut short is begun again: what stays would be taken for an application that died. */
         for (int tries = 0; tries < REMOVE_TRIES_MAX; tries++) {
             (void)nftw(app->run_dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);

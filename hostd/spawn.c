@@ -29,6 +29,7 @@
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 
+#include "hostd/adopt.h"
 #include "hostd/app.h"
 #include "hostd/rules.h"
 #include "rootfs/rootfs.h"
@@ -37,6 +38,8 @@
 #include "rpc/base/weaken.h"
 
 #define LOG_BYTES_MAX (1u << 20) /* of each of a service's two log files */
+#define END_MS_MAX 2000          /* for a killed process to be gone */
+#define INGRESS_WAIT_MS 500      /* for a port to become free */
 #define INGRESS_BACKLOG 512
 #define INGRESS_SEND_BYTES (256 << 10) /* what the kernel holds for a client that does not read */
 
@@ -173,22 +176,37 @@ void spawn_wire(const struct app *app, uint32_t link, uint32_t direction, struct
 
 /* ---- ingress ---- */
 
+static int listen_on(const struct sockaddr_in *address, int *ret_fd)
+{
+    int one = 1, send_bytes = INGRESS_SEND_BYTES;
+    FD_AUTO int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof send_bytes) < 0 ||
+        bind(fd, (const struct sockaddr *)address, sizeof *address) < 0 || listen(fd, INGRESS_BACKLOG) < 0)
+        return -errno;
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
 int spawn_ingresses(struct app *app, struct err *e)
 {
     const struct manifest *manifest = app->plan->manifest;
     for (uint32_t i = 0; i < manifest->ingress_count; i++) {
         const struct manifest_ingress *ingress = &manifest_ingresses(manifest)[i];
+        if (app->ingress_fds[i] >= 0)
+            continue; /* adopted */
         struct sockaddr_in address = {
             .sin_family = AF_INET, .sin_port = htons(ingress->port), .sin_addr = {.s_addr = htonl(ingress->address)}};
         char text[INET_ADDRSTRLEN];
         (void)inet_ntop(AF_INET, &address.sin_addr, text, sizeof text);
-        int one = 1, send_bytes = INGRESS_SEND_BYTES;
-        FD_AUTO int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) < 0 ||
-            setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof send_bytes) < 0 ||
-            bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, INGRESS_BACKLOG) < 0) {
-            int code = -errno;
+        FD_AUTO int fd = -1;
+        int code = listen_on(&address, &fd);
+        /* The kernel closes what the ring of a service held a moment after its end: of the run before this one. */
+        for (uint64_t until_ms = clock_ms() + INGRESS_WAIT_MS; code == -EADDRINUSE && clock_ms() < until_ms;
+             code = listen_on(&address, &fd))
+            (void)usleep(5000);
+        if (code < 0) {
             (void)err_sys(e, code, "ingress '%s': listen on %s:%u", ingress->name, text, ingress->port);
             if (code == -EADDRINUSE)
                 (void)err_hint(e, "another program uses that port; choose one with --listen %s=%s:PORT", ingress->name,
@@ -551,7 +569,7 @@ static int make_setup(const struct app *app, const struct plan_service *service,
     uint32_t used = (sizeof *setup + 7) & ~7u;
     *setup = (struct init_setup){
         .magic = INIT_MAGIC,
-        .flags = (service->manifest->accept_missing & MISSING_LANDLOCK ? INIT_ACCEPT_NO_LANDLOCK : 0) |
+        .flags = (service->manifest->accept_missing & MISSING_LANDLOCK ? INIT_ACCEPT_NO_LANDLOCK : 0) | INIT_HAS_ADOPT |
                  (app->is_plain ? INIT_PLAIN : 0) | (app->cgroups.is_v2 ? 0 : INIT_UNSHARE_CGROUP),
         .uid = PLAN_SERVICE_UID,
         .gid = PLAN_SERVICE_UID,
@@ -587,6 +605,10 @@ static int send_setup(const struct app *app, const struct plan_service *service,
                       int setup_fd, struct err *e)
 {
     const struct instance *instance = &app->instances[service->index];
+    FD_AUTO int adopt_fd = -1;
+    int result = adopt_listen(app, service->manifest->name, &adopt_fd, e);
+    if (result < 0)
+        return result;
     int fds[INIT_FDS_MAX] = {
         [INIT_FD_SETUP] = setup_fd,
         [INIT_FD_HOSTD] = app->hostd_pidfd,
@@ -599,6 +621,7 @@ static int send_setup(const struct app *app, const struct plan_service *service,
         fds[count++] = mounts->fds[i];
     for (uint32_t i = 0; i < service->manifest->ingress_count; i++)
         fds[count++] = app->ingress_fds[service->manifest->ingress_first + i];
+    fds[count++] = adopt_fd;
 
     struct init_message message = {.kind = INIT_SETUP};
     struct iovec data = {.iov_base = &message, .iov_len = sizeof message};
@@ -717,6 +740,7 @@ void instance_done(struct app *app, uint32_t index)
         (void)syscall(SYS_pidfd_send_signal, instance->pidfd, SIGKILL, NULL, 0); /* gone already: ESRCH, as wanted */
         while (waitid(P_PIDFD, (id_t)instance->pidfd, &info, WEXITED) < 0 && errno == EINTR)
             ;
+        (void)process_wait(instance->pidfd, END_MS_MAX); /* of one that was adopted: nobody's child here (ECHILD) */
     }
     /* Plain mode: no pid namespace went with its PID 1; killed by its death signal, the service is our child now. */
     if (app->is_plain && instance->service_pid > 0)
@@ -732,4 +756,6 @@ void instance_done(struct app *app, uint32_t index)
     fd_close(&instance->status_fd);
     instance->init_pid = 0;
     instance->service_pid = 0;
+    instance->mark = (struct process_mark){0};
+    instance->is_adopted = false;
 }

@@ -12,6 +12,8 @@
  */
 #include "hostd/supervise.h"
 
+#include "hostd/adopt.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -43,9 +45,11 @@ static void announce(struct app *app, uint32_t index)
     struct instance *instance = &app->instances[index];
     instance->ready_at_ms = clock_ms();
     const struct news ready = news_of(NEWS_READY, index);
-    if (app->has_started)
-        events_tell(app, &ready, "service '%s' is ready again, generation %u", SERVICE_NAME(app, index),
-                    instance->generation);
+    if (!app->has_started)
+        return;
+    events_tell(app, &ready, "service '%s' is ready again, generation %u", SERVICE_NAME(app, index),
+                instance->generation);
+    (void)rundir_note(app);
 }
 
 static void connect_one(struct app *app, uint32_t index)
@@ -186,6 +190,29 @@ static void begin_deadlines(struct app *app)
         app->instances[i].started_at_ms = clock_ms();
 }
 
+/* Every service that was not adopted has come up, or has shown that it does not. */
+static bool is_settled(const struct app *app)
+{
+    for (size_t i = 0; i < app->plan->service_count; i++) {
+        const struct instance *instance = &app->instances[i];
+        bool is_on_its_way = instance->state == INSTANCE_STARTING || instance->state == INSTANCE_LISTENING ||
+                             instance->state == INSTANCE_CONNECTING;
+        bool is_untried = instance->state == INSTANCE_DOWN && instance->generation == instance->noted_generation;
+        if (is_on_its_way || is_untried)
+            return false;
+    }
+    return true;
+}
+
+static int resume(struct app *app, struct err *e)
+{
+    int result = adopt_resume(app, e);
+    logtail_print(app->tail); /* what was printed while there was no hostd */
+    while (result == 0 && !app->is_stopping && !is_settled(app))
+        turn(app);
+    return result;
+}
+
 int supervise_start(struct app *app, struct err *e)
 {
     struct err cause = {0};
@@ -194,11 +221,17 @@ int supervise_start(struct app *app, struct err *e)
     int result = turn_open(app, e);
     if (result < 0)
         return result;
+    if (app->ledger)
+        return resume(app, e);
     if (spawn_all(app, &index, &stage, &cause) < 0) {
         hint_add(stage, &cause);
         return fail_start(app, index, stage, &cause, e);
     }
-    rundir_note(app);
+    result = rundir_note(app);
+    if (result < 0) { /* nobody could ever adopt it */
+        supervise_kill_all(app);
+        return err_sys(e, result, "write %s/ledger", app->run_dir);
+    }
     begin_deadlines(app);
 
     bool is_released = false;
@@ -220,6 +253,7 @@ int supervise_start(struct app *app, struct err *e)
         }
     }
     app->has_started = true;
+    (void)rundir_note(app);
     return 0;
 }
 
@@ -229,6 +263,7 @@ int supervise_run(struct app *app)
 {
     while (!(app->is_stopping && all_in(app, INSTANCE_DOWN)))
         turn(app);
+    app->is_kept = false; /* all of it has ended, and by our hand */
     for (int tries = 0; logtail_print(app->tail) && tries < LAST_LINES_TRIES; tries++)
         (void)usleep(10000); /* nothing else is left to do */
     return app->exit_code;
@@ -244,6 +279,8 @@ void supervise_stop(struct app *app)
         if (!instance_state_lives(app->instances[i].state))
             instance_event(app, i, EVENT_STOP);
     }
+    if (app->has_started)
+        (void)rundir_note(app); /* what ends from here on was asked to */
     stop_next(app);
 }
 

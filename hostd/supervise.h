@@ -47,6 +47,8 @@ void try_proceed(struct app *app, uint32_t index);
 void restart(struct app *app, uint32_t index);
 /* After an end: gives back, says why, decides. */
 void bury(struct app *app, uint32_t index);
+/* The same of one that ended while hostd was dead. */
+void mourn(struct app *app, uint32_t index, bool was_ready);
 void plan_restart(struct app *app, uint32_t index);
 /* Says that it stays failed, and why. */
 void report(struct app *app, uint32_t index);

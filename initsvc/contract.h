@@ -4,13 +4,14 @@
  * Order of use: hostd clones, the child execs initsvc with the stage socket (SOCK_SEQPACKET) as descriptor
  * INIT_STAGE_FD; hostd sends one INIT_SETUP message with descriptors; initsvc answers with INIT_STAGE messages, one
  * INIT_LISTENING, and waits for INIT_CONNECT; then INIT_READY when the service says so.  The socket stays for the life
- * of the service (INIT_RENEW, INIT_STOP; INIT_COUNTS, INIT_EXITED).  Before exec the child takes its ids (setresuid),
- * else exec would cost it its capabilities: so its first sign of life may already be an INIT_STAGE of stage "ids" or
- * "exec".
+ * of the service (INIT_RENEW, INIT_STOP; INIT_COUNTS, INIT_EXITED).  When hostd has died, its successor connects to the
+ * listener of INIT_HAS_ADOPT and says INIT_ADOPT: that connection is the stage socket from then on.  Before exec the
+ * child takes its ids (setresuid), else exec would cost it its capabilities: so its first sign of life may already be
+ * an INIT_STAGE of stage "ids" or "exec".
  *
  * Invariants
- *  I1  Every message is one fixed-size struct init_message; descriptors travel only with INIT_SETUP, and one with
- *      INIT_OPERATOR.
+ *  I1  Every message is one fixed-size struct init_message, but for INIT_ADOPTED (struct init_adopted and its links);
+ *      descriptors travel with INIT_SETUP and INIT_ADOPTED, and one with INIT_OPERATOR.
  *  I2  hostd's death (end of file on the socket) is no error after READY: PID 1 goes on.
  */
 #ifndef INITSVC_CONTRACT_H
@@ -83,7 +84,7 @@ enum init_fd {
     INIT_FD_LOG_A, /* two bounded log files, O_APPEND */
     INIT_FD_LOG_B,
     INIT_FD_STATUS, /* file that takes the wait status of the service, as text, before PID 1 ends */
-    INIT_FD_FIRST   /* then the mounts (the binary is mounts[0]), then the ingress listeners */
+    INIT_FD_FIRST   /* then the mounts (the binary is mounts[0]), then the ingress listeners, then INIT_HAS_ADOPT's */
 };
 
 /* With INIT_EXEC some mean something else: HOSTD is the process that waits for the command, the two log files are its
@@ -97,6 +98,7 @@ enum init_flag {
     INIT_PROCESS = 1u << 3, /* any program: no ring, no contract; argument 0 is its path; /etc/hosts, /tmp */
     INIT_PROCESS_PROC = 1u << 4,   /* ... with a /proc of its own */
     INIT_PROCESS_NOTIFY = 1u << 5, /* ... ready when it says so on NOTIFY_SOCKET */
+    INIT_HAS_ADOPT = 1u << 6,      /* the last descriptor is a listener (SOCK_SEQPACKET) for the next hostd */
 
     /* A command beside a running service (`hostd exec`, initsvc/exec.c). */
     INIT_EXEC = 1u << 8,         /* no PID 1: the namespaces were entered, they and the root stay as they are */
@@ -138,6 +140,8 @@ enum init_message_kind {
     INIT_IS_READY,  /* init → hostd */
     INIT_COUNTS,    /* init → hostd: link (or OPERATOR_LINK), note: a note_up of the service that counts */
     INIT_EXITED,    /* init → hostd: value = wait status of the service */
+    INIT_ADOPT,     /* the next hostd → init, over a connection of its own: this is your stage socket now */
+    INIT_ADOPTED,   /* init → hostd: a struct init_adopted, and a duplicate of each ingress listener */
     INIT_KIND_COUNT
 };
 
@@ -147,5 +151,35 @@ struct init_message {
     struct note_up note;
     struct err error;
 };
+
+enum init_adopted_flag {
+    INIT_ADOPTED_READY = 1u << 0,
+    INIT_ADOPTED_STOPPING = 1u << 1, /* told to stop by the hostd that died */
+};
+
+/* Told to hostds so far, since this start of the service. */
+struct init_counts {
+    uint64_t calls, denied, broken;
+};
+
+struct init_adopted_link {
+    struct init_wire wire; /* the newest that it was told */
+    struct init_counts counts;
+};
+
+/* Behind it: link_count struct init_adopted_link, in the order of the contract. */
+struct init_adopted {
+    uint32_t kind, flags;
+    uint32_t generation; /* of the service */
+    uint32_t link_count, ingress_count;
+    uint32_t reserved;
+    struct init_counts operator_counts; /* of `hostd call` */
+    uint64_t ready_ms;                  /* since it is ready */
+    uint64_t alone_ms;                  /* since hostd's death was seen; 0 = not yet */
+};
+
+/* What both sides of an adoption must agree on: they may come from different builds. */
+#define INIT_PROTOCOL                                                                                                  \
+    ((uint32_t)(sizeof(struct init_message) << 16 | sizeof(struct init_adopted_link) << 8 | INIT_KIND_COUNT))
 
 #endif

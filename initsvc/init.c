@@ -72,7 +72,9 @@ static int check_setup(const struct init_setup *setup, uint64_t bytes, size_t fd
         !is_inside(setup, setup->args_at, setup->args_bytes, 1) ||
         !is_inside(setup, setup->environment_at, setup->environment_bytes, 1) ||
         setup->contract_bytes < sizeof(struct contract) || setup->wire_count > LINKS_MAX || setup->mount_count == 0 ||
-        (fd_count != INIT_FD_FIRST + setup->mount_count + setup->ingress_count && !(setup->flags & INIT_EXEC)))
+        (fd_count !=
+             INIT_FD_FIRST + setup->mount_count + setup->ingress_count + (setup->flags & INIT_HAS_ADOPT ? 1 : 0) &&
+         !(setup->flags & INIT_EXEC)))
         return err_set(e, -EINVAL, "setup message is inconsistent");
     return 0;
 }
@@ -123,6 +125,8 @@ static int take_setup(struct init *init, struct err *e)
     init->contract = (const void *)((const char *)block + init->setup->contract_at);
     init->hostd_fd = init->fds[INIT_FD_HOSTD];
     init->status_fd = init->fds[INIT_FD_STATUS];
+    if (init->setup->flags & INIT_HAS_ADOPT)
+        init->adopt_fd = init->fds[init->fd_count - 1];
     const struct init_wire *wires = (const void *)((const char *)block + init->setup->wires_at);
     init->link_count = init->setup->wire_count;
     if (init->link_count != init->contract->link_count)
@@ -413,7 +417,9 @@ int main(void)
                                .note_up_fd = -1,
                                .note_down_fd = -1,
                                .hosts_fd = -1,
-                               .notify_fd = -1};
+                               .notify_fd = -1,
+                               .adopt_fd = -1,
+                               .candidate_fd = -1};
     struct err e = {0};
 
     if (fcntl(INIT_STAGE_FD, F_SETFD, FD_CLOEXEC) < 0) {

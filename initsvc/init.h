@@ -30,6 +30,7 @@ struct link {
         uint32_t method, count;
     } denied[DENIED_METHODS_MAX];
     uint32_t broken, calls; /* not yet told to hostd, like the denied ones */
+    uint64_t told_denied, told_broken, told_calls;
 };
 
 #define OPERATOR_WAITING_MAX 4u /* connections of `hostd call`; one more is closed at once */
@@ -49,8 +50,10 @@ struct logs {
 };
 
 struct init {
-    int stage_fd; /* to hostd; -1 when hostd is gone */
-    int hostd_fd; /* its pidfd; -1 after the start */
+    int stage_fd;               /* to hostd; -1 when hostd is gone */
+    int adopt_fd, candidate_fd; /* listener for the next hostd, its connection before it said INIT_ADOPT; -1 */
+    uint64_t alone_since_ms;    /* hostd is gone; 0 = it is there */
+    int hostd_fd;               /* its pidfd; -1 after the start */
     int status_fd;
     const struct init_setup *setup;
     int fds[INIT_FDS_MAX]; /* as they came with INIT_SETUP */
@@ -81,6 +84,7 @@ struct init {
 
     pid_t own_pid, service_pid;
     uint64_t kill_at_ms; /* after INIT_STOP; 0 = not stopping */
+    uint64_t ready_at_ms;
     bool is_ready;
 };
 
@@ -137,6 +141,11 @@ int process_rules(const struct init *init, int ruleset_fd, uint64_t handled_fs, 
 void process_write_hosts(struct init *init);
 void process_renew(struct init *init, uint32_t index, const struct init_wire *wire);
 void process_read_notes(struct init *init); /* of NOTIFY_SOCKET */
+
+/* ---- adopt.c ---- */
+void adopt_accept(struct init *init); /* the listener is readable */
+void adopt_read(struct init *init);   /* the candidate is */
+
 /* ---- loop.c ---- */
 /* The service is ready: tells hostd, and lives without it from here on. */
 void loop_ready(struct init *init);

@@ -3,6 +3,7 @@
  *
  *   poll ──▶ hostd's messages  (renew a link, stop)          loop_message()
  *        │                     (a connection of hostd call)    operator_came()
+ *        ├─▶ the next hostd, after one has died              adopt_accept(), adopt_read()
  *        ├─▶ the service's notes (ready, wants a wire, counts) service_note()
  *        ├─▶ the service's output → log files                logs_write()
  *        ├─▶ dials under way, dials to try again             dial_done(), dial()
@@ -30,7 +31,6 @@
 
 #define DIAL_PAUSE_MS_MIN 10u
 #define DIAL_PAUSE_MS_MAX 500u
-#define POLLS_OWN 5u               /* descriptors that are always waited for; those of dials come behind */
 #define DRAIN_BYTES_MAX (1u << 20) /* of log per turn: a flood must not keep us from the rest */
 
 void tell_hostd(struct init *init, const struct init_message *message)
@@ -222,6 +222,13 @@ static ssize_t receive(int stage_fd, struct init_message *message, int *ret_fd)
     return got;
 }
 
+/* The service and its policy stay. */
+static void lose_hostd(struct init *init)
+{
+    fd_close(&init->stage_fd);
+    init->alone_since_ms = clock_ms();
+}
+
 static void read_hostd(struct init *init)
 {
     struct init_message message;
@@ -235,25 +242,28 @@ static void read_hostd(struct init *init)
         fd_close(&fd);
     }
     if (got == 0 || (errno != EAGAIN && errno != EINTR))
-        fd_close(&init->stage_fd); /* hostd is gone; the service and its policy stay */
+        lose_hostd(init);
 }
 
 /* ---- notes of the service ---- */
 
-static void flush_count(struct init *init, uint32_t index, uint32_t kind, uint32_t *count, uint32_t method)
+static void flush_count(struct init *init, uint32_t index, uint32_t kind, uint32_t *count, uint64_t *told,
+                        uint32_t method)
 {
     if (*count == 0 || init->stage_fd < 0)
         return;
     struct init_message message = {
         .kind = INIT_COUNTS, .link = index, .note = {.kind = kind, .link = index, .count = *count, .method = method}};
-    if (send(init->stage_fd, &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
-        *count = 0; /* else: told with the next turn */
+    if (send(init->stage_fd, &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        return; /* told with the next turn */
+    *told += *count;
+    *count = 0;
 }
 
 static void flush_denied(struct init *init, uint32_t index, struct link *link)
 {
     for (uint32_t i = 0; i < DENIED_METHODS_MAX; i++)
-        flush_count(init, index, NOTE_DENIED, &link->denied[i].count, link->denied[i].method);
+        flush_count(init, index, NOTE_DENIED, &link->denied[i].count, &link->told_denied, link->denied[i].method);
 }
 
 static void count_denied(struct link *link, const struct note_up *note)
@@ -268,6 +278,7 @@ static void count_denied(struct link *link, const struct note_up *note)
 void loop_ready(struct init *init)
 {
     init->is_ready = true;
+    init->ready_at_ms = clock_ms();
     if (!exec_is_on(init, INIT_EXEC))
         (void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0); /* from here we outlive hostd */
     struct init_message message = {.kind = INIT_IS_READY};
@@ -328,12 +339,12 @@ static void flush_counts(struct init *init)
     for (uint32_t i = 0; i < init->link_count; i++) {
         struct link *link = &init->links[i];
         flush_denied(init, i, link);
-        flush_count(init, i, NOTE_BROKEN, &link->broken, 0);
-        flush_count(init, i, NOTE_CALLS, &link->calls, 0);
+        flush_count(init, i, NOTE_BROKEN, &link->broken, &link->told_broken, 0);
+        flush_count(init, i, NOTE_CALLS, &link->calls, &link->told_calls, 0);
     }
     flush_denied(init, OPERATOR_LINK, &init->operator);
-    flush_count(init, OPERATOR_LINK, NOTE_BROKEN, &init->operator.broken, 0);
-    flush_count(init, OPERATOR_LINK, NOTE_CALLS, &init->operator.calls, 0);
+    flush_count(init, OPERATOR_LINK, NOTE_BROKEN, &init->operator.broken, &init->operator.told_broken, 0);
+    flush_count(init, OPERATOR_LINK, NOTE_CALLS, &init->operator.calls, &init->operator.told_calls, 0);
 }
 
 /* ---- log ---- */
@@ -415,37 +426,46 @@ static void run_timers(struct init *init)
         leave(init, SIGKILL); /* our end is the kernel's SIGKILL for all that runs here */
 }
 
+/* What is always waited for; dials under way stand behind. */
+enum { POLL_HOSTD, POLL_NOTES, POLL_LOG, POLL_SIGNALS, POLL_ADOPT, POLL_CANDIDATE, POLL_NOTIFY, POLL_FIRST_DIAL };
+
 _Noreturn void loop_run(struct init *init)
 {
     for (;;) {
-        struct pollfd polls[POLLS_OWN + LINKS_MAX];
+        struct pollfd polls[POLL_FIRST_DIAL + LINKS_MAX];
         uint32_t dialing[LINKS_MAX];
-        nfds_t count = POLLS_OWN;
-        polls[0] = (struct pollfd){.fd = init->stage_fd, .events = POLLIN};
-        polls[1] = (struct pollfd){.fd = init->note_up_fd, .events = POLLIN};
-        polls[2] = (struct pollfd){.fd = init->log_fd, .events = POLLIN};
-        polls[3] = (struct pollfd){.fd = init->signal_fd, .events = POLLIN};
-        polls[4] = (struct pollfd){.fd = init->notify_fd, .events = POLLIN};
+        nfds_t count = POLL_FIRST_DIAL;
+        polls[POLL_HOSTD] = (struct pollfd){.fd = init->stage_fd, .events = POLLIN};
+        polls[POLL_NOTES] = (struct pollfd){.fd = init->note_up_fd, .events = POLLIN};
+        polls[POLL_LOG] = (struct pollfd){.fd = init->log_fd, .events = POLLIN};
+        polls[POLL_SIGNALS] = (struct pollfd){.fd = init->signal_fd, .events = POLLIN};
+        polls[POLL_ADOPT] = (struct pollfd){.fd = init->adopt_fd, .events = POLLIN};
+        polls[POLL_CANDIDATE] = (struct pollfd){.fd = init->candidate_fd, .events = POLLIN};
+        polls[POLL_NOTIFY] = (struct pollfd){.fd = init->notify_fd, .events = POLLIN};
         for (uint32_t i = 0; i < init->link_count; i++) {
             if (!init->links[i].is_dialing)
                 continue;
-            dialing[count - POLLS_OWN] = i;
+            dialing[count - POLL_FIRST_DIAL] = i;
             polls[count++] = (struct pollfd){.fd = init->links[i].fd, .events = POLLOUT};
         }
         if (poll(polls, count, next_timeout_ms(init)) < 0 && errno != EINTR)
             continue; /* out of memory for a moment; nothing better to do than to try again */
-        if (polls[2].revents)
+        if (polls[POLL_LOG].revents)
             read_log(init);
-        if (polls[1].revents)
+        if (polls[POLL_NOTES].revents)
             read_notes(init);
-        if (polls[4].revents)
+        if (polls[POLL_NOTIFY].revents)
             process_read_notes(init);
-        for (nfds_t k = POLLS_OWN; k < count; k++)
-            if (polls[k].revents && init->links[dialing[k - POLLS_OWN]].is_dialing)
-                dial_done(init, dialing[k - POLLS_OWN]);
-        if (polls[0].revents)
+        for (nfds_t k = POLL_FIRST_DIAL; k < count; k++)
+            if (polls[k].revents && init->links[dialing[k - POLL_FIRST_DIAL]].is_dialing)
+                dial_done(init, dialing[k - POLL_FIRST_DIAL]);
+        if (polls[POLL_HOSTD].revents)
             read_hostd(init);
-        if (polls[3].revents)
+        if (polls[POLL_CANDIDATE].revents)
+            adopt_read(init);
+        if (polls[POLL_ADOPT].revents)
+            adopt_accept(init);
+        if (polls[POLL_SIGNALS].revents)
             reap(init);
         run_timers(init);
         flush_counts(init);

@@ -63,6 +63,7 @@ $(eval $(call fuzz_target,plan,$(MANIFEST_SOURCES) hostd/plan.c hostd/plan_print
 $(eval $(call fuzz_target,control,hostd/control_parse.c hostd/rules.c rpc/base/err.c))
 $(eval $(call fuzz_target,rpcjson,$(addprefix hostd/,rpcjson.c rpctypes.c schema.c suggest.c) rpc/base/err.c,-ljansson -lm))
 $(eval $(call fuzz_target,closure,hostd/closure.c hostd/elf.c hostd/rules.c rpc/base/err.c))
+$(eval $(call fuzz_target,ledger,hostd/ledger.c hostd/states.c hostd/rules.c rpc/base/err.c))
 $(eval $(call fuzz_target,logtail,hostd/logtail.c rpc/base/err.c,-ljansson))
 
 .PHONY: fuzzers fuzz

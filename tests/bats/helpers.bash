@@ -166,6 +166,17 @@ balance() {
     sed -nE 's/.*Balance:[^0-9-]*(-?[0-9]+) zoobars.*/\1/p' <<<"$body"
 }
 
+# generation_is NAME NUMBER: up again, in that generation.
+generation_is() { [ "$(service "$1" '"\(.generation) \(.state)"')" = "$2 ready" ]; }
+
+# A page that needs dispatcher, dynamic, auth, bank, person: and echo, static, profile by pages of their own.
+everything_answers() {
+    fetch "$Z/echo?s=hi" && [[ $code = 200 && $body == *"from dynamic"* ]] &&
+        log_in carol secret && [ "$code" = 302 ] && [ "$(balance carol)" = 10 ] &&
+        as carol "$Z/users?user=carol" && [[ $code = 200 && $body == *'id="profile"'* ]] &&
+        fetch "$URL/favicon.ico" && [ "$code" = 200 ]
+}
+
 # A copy of a database that a service may be writing: opening the original would leave files of ours beside it.
 database() {
     local copy
