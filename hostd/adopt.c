@@ -336,14 +336,14 @@ int adopt(struct app *app, size_t *ret_count, struct err *e)
     size_t alive = leftovers_alive(app);
     if (alive == 0)
         return leftovers_end(app, e);
+    if (app->ledger->is_plain) /* its wires are ports that only the dead hostd held */
+        return leftovers_end(app, e);
     if (app->ledger->protocol != INIT_PROTOCOL)
         return refuse(app, alive, "was started by another version of hostd", e);
     if (app->ledger->list_hash != adopt_list_hash(app))
         return refuse(app, alive,
                       "the list, or an option that shapes a start (--listen, --state-dir, --plain), has changed since",
                       e);
-    if (app->is_plain) /* its wires are ports that only the dead hostd held */
-        return leftovers_end(app, e);
     return take_all(app, ret_count, e);
 }
 

@@ -17,6 +17,7 @@
 #include "hostd/cgroup.h"
 #include "hostd/events.h"
 #include "hostd/filter.h"
+#include "hostd/lastlog.h"
 #include "hostd/ledger.h"
 #include "hostd/logtail.h"
 #include "hostd/plan.h"
@@ -46,11 +47,15 @@ struct instance {
     uint64_t operator_calls, operator_denied, operator_broken; /* of `hostd call` to it */
     uint64_t oom_kills;                                        /* of its control group, when this start began */
     char last_end[LEDGER_END_BYTES];                           /* how it ended last, for people; "" = never */
+    struct lastlog *last_log;                                  /* of a failed one, until it is ready again; NULL */
     uint32_t awaited;                                          /* callees' listeners still to come */
     bool is_listening;
-    int wait_status; /* of the service, when has_status */
+    bool is_held;      /* somebody stopped it: it stays so */
+    bool is_restarted; /* somebody restarted it: its end is followed by its start */
+    int wait_status;   /* of the service, when has_status */
     bool has_status;
-    struct err error; /* the failed stage of this start */
+    char end_why[INIT_WHY_BYTES]; /* why its PID 1 ended it, when has_status; "" = it ended by itself */
+    struct err error;             /* the failed stage of this start */
     enum init_stage failed_stage;
 };
 
@@ -63,6 +68,14 @@ struct wire {
     bool is_awaited; /* the callee was asked for its listener, the caller waits */
     uint64_t calls, denied_calls, broken;
     uint64_t packets_seen[2]; /* denied at each end (enum link_direction) when they were last looked at */
+};
+
+/* A client of `hostd stop SERVICE` or `hostd restart SERVICE`, which hears when it is done. */
+struct service_waiter {
+    int fd; /* -1 = none */
+    uint32_t service;
+    uint32_t generation; /* restart: ready in a later one than this */
+    bool wants_ready;
 };
 
 struct app {
@@ -83,6 +96,7 @@ struct app {
     int *ingress_fds; /* listeners of manifest ingresses, by index */
 
     int epoll_fd, signal_fd, control_fd, lock_fd;
+    struct service_waiter service_waiters[APP_STOP_WAITERS_MAX];
     int stop_waiters[APP_STOP_WAITERS_MAX]; /* clients of `hostd stop`: closed when all is over */
     size_t stop_waiter_count;
     struct logtail *tail;
@@ -124,6 +138,9 @@ int supervise_start(struct app *app, struct err *e);
 /* Runs until stopped.  Returns the exit code. */
 int supervise_run(struct app *app);
 void supervise_stop(struct app *app); /* begins an orderly stop */
+/* Begins to stop one service, or to stop and start it again (one that is down: to start it). */
+void supervise_stop_one(struct app *app, uint32_t service);
+void supervise_restart_one(struct app *app, uint32_t service);
 void supervise_kill_all(struct app *app);
 #define SERVICE_NAME(app, i) ((app)->plan->services[i].manifest->name)
 
@@ -142,7 +159,7 @@ int rundir_open(struct app *app, struct err *e);
 int rundir_claim_ids(const char *app_name, uint32_t *ret_uid_base, struct err *e);
 int rundir_open_logs(struct app *app, uint32_t service, struct err *e);
 /* What PID 1 wrote last about an end that no hostd saw.  -ENOENT: nothing. */
-int rundir_read_status(const struct app *app, uint32_t service, int *ret_wait_status);
+int rundir_read_status(const struct app *app, uint32_t service, int *ret_wait_status, char ret_why[INIT_WHY_BYTES]);
 /* Writes down who runs, for a hostd that comes after the death of this one. */
 int rundir_note(struct app *app);
 void rundir_close(struct app *app);
@@ -160,6 +177,8 @@ int operator_connect(struct app *app, const char *service, uint32_t *ret_service
 /* ---- control.c ---- */
 int control_open(struct app *app, struct err *e);
 void control_accept(struct app *app);
+/* Answers clients that wait for a service, and can be answered by now. */
+void control_answer_waiters(struct app *app);
 /* Client side: sends a request to an application; its answer, to the end, in a malloc'ed string. */
 int control_ask(const char *app_name, const char *request, char **ret_answer, struct err *e);
 /* The same, with the descriptor that came with the answer, or -1. */

@@ -273,10 +273,14 @@ static void close_app(struct app *app)
     fd_close(&app->signal_fd);
     fd_close(&app->initsvc_fd);
     fd_close(&app->hostd_pidfd);
+    for (size_t i = 0; i < APP_STOP_WAITERS_MAX; i++)
+        fd_close(&app->service_waiters[i].fd);
     for (size_t i = 0; i < app->stop_waiter_count; i++)
         fd_close(&app->stop_waiters[i]); /* last of all: `hostd stop` returns when nothing is left */
     events_close(app->events);
     free(app->list);
+    for (size_t i = 0; app->instances && i < app->plan->service_count; i++)
+        free(app->instances[i].last_log);
     free(app->instances);
     free(app->wires);
     free(app->ingress_fds);
@@ -450,6 +454,8 @@ int cmd_start(int argc, char **argv)
                       .signal_fd = -1,
                       .control_fd = -1,
                       .lock_fd = -1};
+    for (size_t i = 0; i < APP_STOP_WAITERS_MAX; i++)
+        app.service_waiters[i].fd = -1;
     app.is_plain = options.is_plain;
     app.begun_ms = begun_ms;
     if (app.is_plain)

@@ -109,6 +109,10 @@ static json_t *service_json(struct app *app, uint32_t index)
                               json_pack("{s:I, s:I, s:I}", "calls", (json_int_t)instance->operator_calls,
                                         "denied_calls", (json_int_t)instance->operator_denied, "broken",
                                         (json_int_t)instance->operator_broken));
+    json_t *last_log = json_array();
+    for (uint32_t i = 0; instance->last_log && i < instance->last_log->count; i++)
+        (void)json_array_append_new(last_log, json_string(instance->last_log->lines[i]));
+    (void)json_object_set_new(object, "last_log", last_log);
     bool is_process = service->manifest->kind == KIND_PROCESS;
     (void)json_object_set_new(object, "kind", json_string(is_process ? "process" : "sealed"));
     (void)json_object_set_new(object, "profile", json_string(plan_profile_name(service->profile)));
@@ -192,6 +196,83 @@ static void refuse(int fd, const struct err *e)
     send_json(fd, json_pack("{s:s}", "error", e->text));
 }
 
+static int find_service(const struct app *app, const char *name, uint32_t *ret_index, struct err *e)
+{
+    for (uint32_t i = 0; i < app->plan->service_count; i++)
+        if (strcmp(SERVICE_NAME(app, i), name) == 0) {
+            *ret_index = i;
+            return 0;
+        }
+    return err_set(e, -ENOENT, "application '%s' has no service '%s'", app->name, name);
+}
+
+/* Begins to stop or restart one service; the answer comes when that is done (control_answer_waiters()). */
+static void serve_one(struct app *app, int *fd, const struct control_request *request)
+{
+    uint32_t index = 0, free_at = 0;
+    struct err e = {0};
+    if (find_service(app, request->words[0], &index, &e) < 0) {
+        refuse(*fd, &e);
+        return;
+    }
+    while (free_at < APP_STOP_WAITERS_MAX && app->service_waiters[free_at].fd >= 0)
+        free_at++;
+    if (app->is_stopping || !app->has_started || free_at == APP_STOP_WAITERS_MAX) {
+        (void)err_set(&e, -EBUSY, "application '%s' is %s", app->name,
+                      app->is_stopping    ? "being stopped"
+                      : !app->has_started ? "not ready yet"
+                                          : "busy with requests like this one; try again");
+        refuse(*fd, &e);
+        return;
+    }
+    bool wants_ready = request->verb == CONTROL_RESTART_SERVICE;
+    app->service_waiters[free_at] = (struct service_waiter){.fd = fd_take(fd),
+                                                            .service = index,
+                                                            .generation = app->instances[index].generation,
+                                                            .wants_ready = wants_ready};
+    if (wants_ready)
+        supervise_restart_one(app, index);
+    else
+        supervise_stop_one(app, index);
+}
+
+/* 1: done; 0: not yet; negative: it will not be. */
+static int waiter_result(const struct app *app, const struct service_waiter *waiter)
+{
+    const struct instance *instance = &app->instances[waiter->service];
+    bool is_down = instance->state == INSTANCE_ENDED || instance->state == INSTANCE_FAILED;
+    bool has_tried = instance->generation > waiter->generation;
+    if (app->is_stopping)
+        return -ESHUTDOWN;
+    if (!waiter->wants_ready)
+        return is_down ? 1 : has_tried ? -EINTR : 0; /* somebody restarted it */
+    if (instance->state == INSTANCE_READY && has_tried)
+        return 1;
+    return has_tried && (is_down || instance->state == INSTANCE_DOWN) ? -EIO : 0;
+}
+
+void control_answer_waiters(struct app *app)
+{
+    for (size_t i = 0; i < APP_STOP_WAITERS_MAX; i++) {
+        struct service_waiter *waiter = &app->service_waiters[i];
+        int result = waiter->fd >= 0 ? waiter_result(app, waiter) : 0;
+        const struct instance *instance = &app->instances[waiter->service];
+        struct err e = {0};
+        if (result == 0)
+            continue;
+        if (result < 0) {
+            (void)err_set(&e, result, "service '%s' is %s", SERVICE_NAME(app, waiter->service),
+                          instance_state_name(instance->state));
+            if (instance->last_end[0])
+                (void)err_hint(&e, "last end: %s", instance->last_end);
+            refuse(waiter->fd, &e);
+        } else {
+            send_json(waiter->fd, json_pack("{s:i}", "generation", (int)instance->generation));
+        }
+        fd_close(&waiter->fd);
+    }
+}
+
 /* Takes *fd over where the answer comes later. */
 static void serve(struct app *app, int *fd, const struct control_request *request)
 {
@@ -216,6 +297,10 @@ static void serve(struct app *app, int *fd, const struct control_request *reques
         if (app->stop_waiter_count < APP_STOP_WAITERS_MAX) /* closed when all is over: that is the answer */
             app->stop_waiters[app->stop_waiter_count++] = fd_take(fd);
         supervise_stop(app);
+        return;
+    case CONTROL_STOP_SERVICE:
+    case CONTROL_RESTART_SERVICE:
+        serve_one(app, fd, request);
         return;
     default:
         return;

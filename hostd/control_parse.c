@@ -15,6 +15,8 @@ static const struct {
     [CONTROL_PS] = {"ps", 0},
     [CONTROL_OPERATOR] = {"operator", 1},
     [CONTROL_STOP] = {"stop", 0},
+    [CONTROL_STOP_SERVICE] = {"stop-service", 1},
+    [CONTROL_RESTART_SERVICE] = {"restart-service", 1},
 };
 _Static_assert(ARRAY_COUNT(verbs) == CONTROL_VERB_COUNT, "a row per verb");
 

@@ -18,9 +18,11 @@
 #define CONTROL_WORDS_MAX 2u           /* behind the verb */
 
 enum control_verb {
-    CONTROL_PS,       /* the application as JSON */
-    CONTROL_OPERATOR, /* SERVICE: a connection to it, for `hostd call` */
-    CONTROL_STOP,     /* an orderly stop; the answer ends when everything has ended */
+    CONTROL_PS,              /* the application as JSON */
+    CONTROL_OPERATOR,        /* SERVICE: a connection to it, for `hostd call` */
+    CONTROL_STOP,            /* an orderly stop; the answer ends when everything has ended */
+    CONTROL_STOP_SERVICE,    /* service: stopped when the answer comes, and it stays so */
+    CONTROL_RESTART_SERVICE, /* service: ready in a new generation when the answer comes */
     CONTROL_VERB_COUNT
 };
 

@@ -267,6 +267,8 @@ static const struct rule init[] = {
     ANY("recvmsg"),
     ANY("sendto"),
     ANY("sendmsg"),
+    ANY("accept4"),    /* the next hostd */
+    ANY("getsockopt"), /* who that is; of a sealed service also how a connect went */
     ANY("wait4"),
     ANY("close"),
     ANY("clock_gettime"),                                               /* where the vDSO has no clock */
@@ -282,10 +284,8 @@ static const struct rule init[] = {
 static const struct rule init_sealed[] = {
     WHEN("socket", ARGUMENT_IS(0, AF_INET), ARGUMENT_IS_WITH(1, SOCK_STREAM, SOCK_CLOEXEC | SOCK_NONBLOCK)),
     ANY("setsockopt"),
-    ANY("getsockopt"),
     ANY("bind"),
     ANY("listen"),
-    ANY("accept4"), /* the next hostd */
     ANY("connect"),
     WHEN("fcntl", ARGUMENT_IS(1, F_SETFL)),
     ANY("io_uring_enter"),

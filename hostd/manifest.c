@@ -280,6 +280,12 @@ static int verify_kind(const struct manifest *m, const struct manifest_service *
     return verify_mounts(m, s, e);
 }
 
+/* 0: the default. */
+static bool is_time(uint32_t ms, uint32_t min)
+{
+    return ms == 0 || (ms >= min && ms <= MANIFEST_TIMEOUT_MS_MAX);
+}
+
 static int verify_service(const struct manifest *m, const struct manifest_service *s, struct err *e)
 {
     const char *exec = manifest_text(m, s->exec);
@@ -292,6 +298,10 @@ static int verify_service(const struct manifest *m, const struct manifest_servic
     if (s->cpu_percent > MANIFEST_CPU_PERCENT_MAX || s->accept_missing & ~(uint32_t)MISSING_ALL ||
         s->restart >= RESTART_COUNT)
         return bad(e, "limits of a service");
+    bool has_watchdog = s->watchdog_ms != 0 && s->watchdog_ms != MANIFEST_WATCHDOG_OFF;
+    if (!is_time(s->ready_ms, MANIFEST_TIMEOUT_MS_MIN) || !is_time(s->stop_ms, MANIFEST_TIMEOUT_MS_MIN) ||
+        (has_watchdog && (!is_time(s->watchdog_ms, MANIFEST_WATCHDOG_MS_MIN) || s->kind == KIND_PROCESS)))
+        return bad(e, "times of a service");
     if (!methods_are_of(m, s->operator_first, s->operator_count, s))
         return bad(e, "a method of the operator that the service does not have");
     int r = verify_files(m, s, e);

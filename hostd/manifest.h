@@ -39,6 +39,10 @@
 #define MANIFEST_MEMORY_BYTES_MAX (1ull << 40)
 #define MANIFEST_PIDS_MIN 4u /* PID 1, the program, a worker, and one to spare */
 #define MANIFEST_PIDS_MAX 32768u
+#define MANIFEST_TIMEOUT_MS_MIN 100u /* of ready_timeout and stop_timeout */
+#define MANIFEST_TIMEOUT_MS_MAX 3600000u
+#define MANIFEST_WATCHDOG_MS_MIN 1000u /* below that a busy machine looks like a ring that does not turn */
+#define MANIFEST_WATCHDOG_OFF UINT32_MAX
 #define MANIFEST_CPU_PERCENT_MAX 102400u     /* 1,024 CPUs */
 #define MANIFEST_WORDS_PER_SERVICE_MAX 128u  /* arguments, or variables of the environment */
 #define MANIFEST_WORDS_BYTES_MAX (32u << 10) /* of both together: they go through one setup message */
@@ -68,6 +72,9 @@ struct manifest_service {
     uint32_t has_proc; /* a /proc of its own */
     uint32_t words_first, args_count, env_count; /* in `words`: arguments, and behind them NAME=value */
     uint32_t mounts_first, mounts_count;         /* in `mounts` */
+    uint32_t ready_ms, stop_ms;                  /* 0 = the default of the plan */
+    uint32_t watchdog_ms;                        /* 0 = the default of the plan; MANIFEST_WATCHDOG_OFF */
+    uint32_t reserved;                           /* keeps the size a multiple of 8 */
 };
 
 /* What a service is (design: D4). */

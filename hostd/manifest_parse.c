@@ -686,6 +686,47 @@ static void take_restart(struct build *b, struct target *target, const struct to
         ERROR_AT(b, node, "no restart policy '%.64s': there are always, on-failure and never", node->text);
 }
 
+/* "500ms", "10s", "2m"; 0, and an error, for anything else. */
+static uint32_t take_time(struct build *b, const struct toml_tree *node, uint32_t min_ms)
+{
+    static const struct {
+        const char *unit;
+        uint32_t ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}};
+    size_t digits = strspn(node->text, "0123456789");
+    for (size_t i = 0; digits > 0 && digits <= 7 && i < ARRAY_COUNT(units); i++) {
+        if (strcmp(node->text + digits, units[i].unit) != 0)
+            continue;
+        uint64_t ms = strtoull(node->text, NULL, 10) * units[i].ms; /* seven digits: no overflow */
+        if (ms >= min_ms && ms <= MANIFEST_TIMEOUT_MS_MAX)
+            return (uint32_t)ms;
+        ERROR_AT(b, node, "'%s' is between %ums and %um", node->key, min_ms, MANIFEST_TIMEOUT_MS_MAX / 60000);
+        return 0;
+    }
+    ERROR_AT(b, node, "'%.64s' is no time: a number and ms, s or m, as in \"10s\"", node->text);
+    return 0;
+}
+
+static void take_ready_timeout(struct build *b, struct target *target, const struct toml_tree *node)
+{
+    target->service->ready_ms = take_time(b, node, MANIFEST_TIMEOUT_MS_MIN);
+}
+
+static void take_stop_timeout(struct build *b, struct target *target, const struct toml_tree *node)
+{
+    target->service->stop_ms = take_time(b, node, MANIFEST_TIMEOUT_MS_MIN);
+}
+
+static void take_watchdog(struct build *b, struct target *target, const struct toml_tree *node)
+{
+    if (target->service->kind == KIND_PROCESS)
+        ERROR_AT_KEY(b, node, "a process service has no 'watchdog': only a sealed one has a ring that can be asked");
+    else if (strcmp(node->text, "off") == 0)
+        target->service->watchdog_ms = MANIFEST_WATCHDOG_OFF;
+    else
+        target->service->watchdog_ms = take_time(b, node, MANIFEST_WATCHDOG_MS_MIN);
+}
+
 static void take_missing(struct build *b, struct target *target, const struct toml_tree *node)
 {
     target->service->accept_missing |= missing_bits(b, node);
@@ -1143,6 +1184,9 @@ static void take_service(struct build *b, const struct toml_tree *table)
         {"pids", TREE_INT, false, take_pids},
         {"cpu", TREE_INT, false, take_cpu},
         {"restart", TREE_STRING, false, take_restart},
+        {"ready_timeout", TREE_STRING, false, take_ready_timeout},
+        {"stop_timeout", TREE_STRING, false, take_stop_timeout},
+        {"watchdog", TREE_STRING, false, take_watchdog},
         {"operator", TREE_ARRAY, false, take_operator},
         {"accept_missing", TREE_ARRAY, false, take_missing},
         {"config", TREE_TABLE, false, take_config},

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 #include "hostd/supervise.h"
@@ -181,6 +182,7 @@ static void handle_message(struct app *app, uint32_t index, const struct init_me
     case INIT_EXITED:
         instance->wait_status = (int)message->value;
         instance->has_status = true;
+        (void)snprintf(instance->end_why, sizeof instance->end_why, "%.*s", INIT_WHY_BYTES - 1, message->error.text);
         return;
     default:
         return;

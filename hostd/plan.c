@@ -138,6 +138,10 @@ static int lay_out_service(struct plan *plan, uint32_t service, uint32_t uid_bas
                                                    : PLAN_FILES_OPEN_MAX;
     s->memory_bytes = m->memory_bytes ? m->memory_bytes : PLAN_MEMORY_BYTES_DEFAULT;
     s->pids = m->pids ? m->pids : PLAN_PIDS_DEFAULT;
+    s->ready_ms = m->ready_ms ? m->ready_ms : PLAN_READY_MS_DEFAULT;
+    s->stop_ms = m->stop_ms ? m->stop_ms : PLAN_STOP_MS_DEFAULT;
+    if (m->kind == KIND_SEALED && m->watchdog_ms != MANIFEST_WATCHDOG_OFF)
+        s->watchdog_ms = m->watchdog_ms ? m->watchdog_ms : PLAN_WATCHDOG_MS_DEFAULT;
     s->cpu_percent = m->cpu_percent;
     s->ring_entries = m->kind == KIND_PROCESS ? 0 : m->ingress_count ? PLAN_RING_ENTRIES_INGRESS : PLAN_RING_ENTRIES;
     s->fibres_max = PLAN_FIBRES_MAX;

@@ -33,6 +33,11 @@
 #define PLAN_SLOTS_MAX 4096u         /* of a ring's table: 12 bits in wire_user_data() */
 #define PLAN_MEMORY_BYTES_DEFAULT (256u << 20)
 #define PLAN_PIDS_DEFAULT 32u
+#define PLAN_READY_MS_DEFAULT 10000u /* from the spawn to READY */
+#define PLAN_STOP_MS_DEFAULT 3000u   /* to finish what runs */
+/* A ring that has not turned for so long is dead to all callers, while all else of its service looks well.  Handlers
+ * wait in fibres and long work is done in a thread, so no good service comes near it, on a slow machine either. */
+#define PLAN_WATCHDOG_MS_DEFAULT 30000u
 #define PLAN_FIBRES_MAX 1024u /* calls and streams at once: the stacks are reserved, touched only when used */
 #define PLAN_MESSAGE_BYTES_MAX (1u << 20) /* of one frame's payload: a page with its pictures is well below */
 #define PLAN_FILES_OPEN_MAX 64u /* RLIMIT_NOFILE of a service that opens files; SQLite uses five per database */
@@ -65,6 +70,8 @@ struct plan_service {
     uint64_t memory_bytes;
     uint32_t pids;        /* processes and threads of the control group, PID 1 included */
     uint32_t cpu_percent; /* 0 = no limit */
+    uint32_t ready_ms, stop_ms;
+    uint32_t watchdog_ms; /* 0 = none */
     uint32_t slot_count, ring_entries;
     uint32_t fibres_max, message_bytes_max;
     uint32_t link_first, link_count; /* in plan.service_links */

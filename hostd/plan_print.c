@@ -98,6 +98,9 @@ static void print_service(const struct plan *plan, const struct plan_service *s,
     (void)fprintf(out, ", %u processes", s->pids);
     if (s->cpu_percent)
         (void)fprintf(out, ", %u%% of a CPU", s->cpu_percent);
+    (void)fprintf(out, "\n  ready within %u ms, stops within %u ms", s->ready_ms, s->stop_ms);
+    if (s->watchdog_ms)
+        (void)fprintf(out, ", ended when its ring does not turn for %u ms", s->watchdog_ms);
     (void)fprintf(out, "\n  profile %s: %u system calls; %u descriptors, %u ring slots\n",
                   plan_profile_name(s->profile), call_count(s->profile), s->files_max, s->slot_count);
     if (is_process)
@@ -300,6 +303,10 @@ static json_t *json_service(const struct plan *plan, const struct plan_service *
                                (json_int_t)s->slot_count, "ring_entries", (json_int_t)s->ring_entries, "fibres_max",
                                (json_int_t)s->fibres_max, "message_bytes_max", (json_int_t)s->message_bytes_max);
     *is_good &= object != NULL;
+    json_t *times = json_pack("{s:I, s:I, s:I}", "ready_ms", (json_int_t)s->ready_ms, "stop_ms", (json_int_t)s->stop_ms,
+                              "watchdog_ms", (json_int_t)s->watchdog_ms);
+    *is_good &= times && json_object_update_missing(object, times) == 0;
+    json_decref(times);
     json_process(plan->manifest, m, object, is_good);
     *is_good &= json_object_set_new(object, "system_calls", json_calls(s->profile, is_good)) == 0;
     *is_good &= json_object_set_new(object, "links", json_ends(plan, s, is_good)) == 0;

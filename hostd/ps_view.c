@@ -286,6 +286,10 @@ static void print_service(const json_t *service, int app_width, int name_width, 
         (void)fprintf(out, "  kind: process, profile: %s\n", text_of(service, "profile"));
     if (text_of(service, "last_end")[0])
         (void)fprintf(out, "  last end: %s\n", text_of(service, "last_end"));
+    size_t i;
+    json_t *line;
+    json_array_foreach(json_object_get(service, "last_log"), i, line)(void)
+        fprintf(out, "  last line: %s\n", json_string_value(line) ? json_string_value(line) : "");
 }
 
 void ps_print_table(const json_t *services, bool with_links, FILE *out)

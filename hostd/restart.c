@@ -45,6 +45,10 @@ void plan_restart(struct app *app, uint32_t index)
 static void decide(struct app *app, uint32_t index, bool has_ended_well)
 {
     struct instance *instance = &app->instances[index];
+    if (instance->is_held || instance->is_restarted) { /* the operator's word, not the policy's */
+        instance_event(app, index, instance->is_held ? EVENT_LEAVE_ENDED : EVENT_START);
+        return;
+    }
     uint32_t policy = app->plan->services[index].manifest->restart;
     bool was_stable = instance->ready_at_ms && clock_ms() - instance->ready_at_ms >= STABLE_MS;
     instance->quick_ends = was_stable ? 0 : instance->quick_ends + 1;
@@ -61,15 +65,22 @@ static void decide(struct app *app, uint32_t index, bool has_ended_well)
 
 void report(struct app *app, uint32_t index)
 {
-    const struct instance *instance = &app->instances[index];
+    struct instance *instance = &app->instances[index];
     const char *name = SERVICE_NAME(app, index);
-    const struct news failed = news_of(NEWS_FAILED, index);
+    const struct news failed = news_of(NEWS_FAILED, index), line = news_of(NEWS_OTHER, index);
     if (instance->quick_ends >= QUICK_ENDS_MAX)
         events_tell(app, &failed,
                     "service '%s' has failed: it ended %u times before it was ready for a second; see hostd logs %s",
                     name, instance->quick_ends, name);
     else
         events_tell(app, &failed, "service '%s' has failed: it %s; see hostd logs %s", name, instance->last_end, name);
+    if (!instance->last_log)
+        instance->last_log = malloc(sizeof *instance->last_log);
+    if (!instance->last_log)
+        return; /* they are in its log all the same */
+    lastlog_read(app->run_fd, name, instance->last_log);
+    for (uint32_t i = 0; i < instance->last_log->count; i++)
+        events_tell(app, &line, "the last lines of '%s': %s", name, instance->last_log->lines[i]);
 }
 
 /* ---- a start ---- */
@@ -121,6 +132,7 @@ void restart(struct app *app, uint32_t index)
     enum init_stage stage = STAGE_NONE;
     struct err e = {0};
     instance->restart_at_ms = 0;
+    instance->is_held = instance->is_restarted = false;
     instance->is_spawning = true;
     (void)rundir_note(app); /* a crash from here on leaves wires that no PID 1 knows */
     instance->is_spawning = false;
@@ -168,12 +180,16 @@ static void describe_end(struct app *app, uint32_t index)
 {
     struct instance *instance = &app->instances[index];
     char how[128] = "ended with its PID 1";
-    if (!instance->has_status && rundir_read_status(app, index, &instance->wait_status) == 0)
+    if (!instance->has_status && rundir_read_status(app, index, &instance->wait_status, instance->end_why) == 0)
         instance->has_status = true; /* said to nobody: hostd was dead, or its socket full */
     if (instance->has_status)
         describe_status(instance->wait_status, how, sizeof how);
     bool was_oom = cgroup_oom_kills(&app->cgroups, app->name, SERVICE_NAME(app, index)) > instance->oom_kills;
-    const char *why = was_oom ? ": its memory limit was used up" : "";
+    char why[INIT_WHY_BYTES + 2] = "";
+    if (was_oom)
+        (void)snprintf(why, sizeof why, ": its memory limit was used up");
+    else if (instance->has_status && instance->end_why[0])
+        (void)snprintf(why, sizeof why, ": %s", instance->end_why);
     if (instance->failed_stage == STAGE_NONE && !instance->ready_at_ms && !app->is_stopping) {
         struct err e;
         (void)err_set(&e, -ECHILD, "%s before it was ready%s", how, why);

@@ -173,12 +173,14 @@ int rundir_note(struct app *app)
     return result;
 }
 
-int rundir_read_status(const struct app *app, uint32_t index, int *ret_wait_status)
+int rundir_read_status(const struct app *app, uint32_t index, int *ret_wait_status, char ret_why[INIT_WHY_BYTES])
 {
-    char path[NAME_BYTES + 8], text[32];
+    char path[NAME_BYTES + 8], text[INIT_WHY_BYTES + 32];
     (void)snprintf(path, sizeof path, "status/%s", SERVICE_NAME(app, index));
-    if (read_text(app->run_fd, path, text, sizeof text) < 0 || sscanf(text, "%d", ret_wait_status) != 1)
+    int why_at = 0;
+    if (read_text(app->run_fd, path, text, sizeof text) < 0 || sscanf(text, "%d %n", ret_wait_status, &why_at) != 1)
         return -ENOENT;
+    (void)snprintf(ret_why, INIT_WHY_BYTES, "%.*s", (int)strcspn(text + why_at, "\n"), text + why_at);
     return 0;
 }
 

@@ -7,8 +7,6 @@
 #include "hostd/supervise.h"
 #include "rpc/base/clock.h"
 
-#define STOP_MS_MAX 3000u /* for a service to finish what runs */
-
 static bool has_live_caller(const struct app *app, uint32_t index)
 {
     for (uint32_t i = 0; i < app->plan->link_count; i++) {
@@ -21,12 +19,13 @@ static bool has_live_caller(const struct app *app, uint32_t index)
 
 void ask_to_stop(struct app *app, uint32_t index)
 {
-    struct init_message stop = {.kind = INIT_STOP, .value = STOP_MS_MAX};
+    uint32_t stop_ms = app->plan->services[index].stop_ms;
+    struct init_message stop = {.kind = INIT_STOP, .value = stop_ms};
     tell(app, index, &stop);
-    app->instances[index].kill_at_ms = clock_ms() + STOP_MS_MAX + STOP_GRACE_MS;
+    app->instances[index].kill_at_ms = clock_ms() + stop_ms + STOP_GRACE_MS;
 }
 
-static void stop_one(struct app *app, uint32_t index)
+void stop_one(struct app *app, uint32_t index)
 {
     /* Of one that is not ready yet: killed, and again if that should not show. */
     app->instances[index].kill_at_ms = clock_ms() + STOP_GRACE_MS;

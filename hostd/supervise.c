@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -44,6 +45,8 @@ static void announce(struct app *app, uint32_t index)
 {
     struct instance *instance = &app->instances[index];
     instance->ready_at_ms = clock_ms();
+    free(instance->last_log);
+    instance->last_log = NULL;
     const struct news ready = news_of(NEWS_READY, index);
     if (!app->has_started)
         return;
@@ -282,6 +285,32 @@ void supervise_stop(struct app *app)
     if (app->has_started)
         (void)rundir_note(app); /* what ends from here on was asked to */
     stop_next(app);
+}
+
+void supervise_stop_one(struct app *app, uint32_t index)
+{
+    struct instance *instance = &app->instances[index];
+    instance->restart_at_ms = 0;
+    instance->is_held = true;
+    instance->is_restarted = false;
+    if (instance_state_lives(instance->state))
+        stop_one(app, index);
+    else if (instance->state == INSTANCE_DOWN)
+        instance_event(app, index, EVENT_LEAVE_ENDED);
+    (void)rundir_note(app);
+}
+
+void supervise_restart_one(struct app *app, uint32_t index)
+{
+    struct instance *instance = &app->instances[index];
+    instance->is_restarted = true;
+    instance->is_held = false;
+    instance->quick_ends = 0; /* somebody has looked at it */
+    instance->restart_pause_ms = 0;
+    if (instance_state_lives(instance->state))
+        stop_one(app, index);
+    else
+        instance_event(app, index, EVENT_START);
 }
 
 /* Of everything at once: after a failed start, and when asked to stop twice. */

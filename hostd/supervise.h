@@ -55,6 +55,7 @@ void report(struct app *app, uint32_t index);
 
 /* ---- stop.c ---- */
 void ask_to_stop(struct app *app, uint32_t index);
+void stop_one(struct app *app, uint32_t index);
 /* Stops all whose callers are gone. */
 void stop_next(struct app *app);
 

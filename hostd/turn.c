@@ -12,9 +12,7 @@
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 
-#define BEHIND_MS 50u       /* between two looks at an output that took no more */
-#define READY_MS_MAX 10000u /* from the spawn to READY */
-
+#define BEHIND_MS 50u /* between two looks at an output that took no more */
 enum watch { WATCH_STAGE = 1, WATCH_PIDFD, WATCH_SIGNAL, WATCH_CONTROL, WATCH_LOG };
 
 /* ---- watching ---- */
@@ -80,15 +78,16 @@ static void read_signals(struct app *app)
 
 /* ---- time ---- */
 
-static uint64_t deadline_of(const struct instance *instance)
+static uint64_t deadline_of(const struct app *app, uint32_t index)
 {
+    const struct instance *instance = &app->instances[index];
     switch (instance->state) {
     case INSTANCE_DOWN:
         return instance->restart_at_ms;
     case INSTANCE_STARTING:
     case INSTANCE_LISTENING:
     case INSTANCE_CONNECTING:
-        return instance->started_at_ms + READY_MS_MAX;
+        return instance->started_at_ms + app->plan->services[index].ready_ms;
     case INSTANCE_STOPPING:
         return instance->kill_at_ms;
     default:
@@ -107,7 +106,7 @@ static void overdue(struct app *app, uint32_t index)
         instance->kill_at_ms += STOP_GRACE_MS;
     } else {
         struct err e;
-        (void)err_set(&e, -ETIMEDOUT, "not ready after %u ms (it is %s)", READY_MS_MAX,
+        (void)err_set(&e, -ETIMEDOUT, "not ready after %u ms (it is %s)", app->plan->services[index].ready_ms,
                       instance_state_name(instance->state));
         note_failure(instance, STAGE_READY, &e);
         instance->started_at_ms = clock_ms(); /* once */
@@ -118,8 +117,8 @@ static void overdue(struct app *app, uint32_t index)
 static int next_timeout_ms(const struct app *app)
 {
     uint64_t now = clock_ms(), next = UINT64_MAX;
-    for (size_t i = 0; i < app->plan->service_count; i++) {
-        uint64_t at = deadline_of(&app->instances[i]);
+    for (uint32_t i = 0; i < app->plan->service_count; i++) {
+        uint64_t at = deadline_of(app, i);
         if (at && at < next)
             next = at;
     }
@@ -161,10 +160,11 @@ void turn(struct app *app)
         app->is_behind = logtail_print(app->tail);
     uint64_t now = clock_ms();
     for (uint32_t i = 0; i < app->plan->service_count; i++) {
-        uint64_t at = deadline_of(&app->instances[i]);
+        uint64_t at = deadline_of(app, i);
         if (at && at <= now)
             overdue(app, i);
     }
     if (app->is_stopping)
         stop_next(app);
+    control_answer_waiters(app);
 }

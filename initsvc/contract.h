@@ -26,6 +26,7 @@
 #define INIT_MAGIC 0x68737470u
 #define INIT_IFNAME_BYTES 16 /* IFNAMSIZ */
 #define INIT_PATH_BYTES 128  /* of a path inside a service's root */
+#define INIT_WHY_BYTES 96    /* of the text why PID 1 ended its service */
 #define INIT_FDS_MAX 232     /* descriptors of one setup; SCM_MAX_FD is 253 */
 
 /* The stages of a start, in order.  What a failure names. */
@@ -83,7 +84,7 @@ enum init_fd {
     INIT_FD_HOSTD, /* pidfd of hostd */
     INIT_FD_LOG_A, /* two bounded log files, O_APPEND */
     INIT_FD_LOG_B,
-    INIT_FD_STATUS, /* file that takes the wait status of the service, as text, before PID 1 ends */
+    INIT_FD_STATUS, /* file that takes "WAIT-STATUS WHY" before PID 1 ends, for a hostd that is not its parent */
     INIT_FD_FIRST   /* then the mounts (the binary is mounts[0]), then the ingress listeners, then INIT_HAS_ADOPT's */
 };
 
@@ -116,6 +117,7 @@ struct init_setup {
     uint32_t processes_max; /* RLIMIT_NPROC of the service */
     uint32_t log_bytes_max; /* of each of the two log files */
     uint32_t ring_entries;
+    uint32_t watchdog_ms;                             /* the service's ring must answer within; 0 = it is not asked */
     uint32_t wires_at, wire_count;                    /* struct init_wire, one per link of the contract, same order */
     uint32_t mounts_at, mount_count;                  /* struct init_mount */
     uint32_t ingress_count;                           /* listeners among the descriptors, after the mounts */
@@ -139,7 +141,7 @@ enum init_message_kind {
     INIT_LISTENING, /* init → hostd: link: its listener stands; link = UINT32_MAX: all of the start */
     INIT_IS_READY,  /* init → hostd */
     INIT_COUNTS,    /* init → hostd: link (or OPERATOR_LINK), note: a note_up of the service that counts */
-    INIT_EXITED,    /* init → hostd: value = wait status of the service */
+    INIT_EXITED,    /* init → hostd: value = wait status of the service; error.text: why PID 1 ended it, or "" */
     INIT_ADOPT,     /* the next hostd → init, over a connection of its own: this is your stage socket now */
     INIT_ADOPTED,   /* init → hostd: a struct init_adopted, and a duplicate of each ingress listener */
     INIT_KIND_COUNT

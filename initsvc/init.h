@@ -85,6 +85,7 @@ struct init {
     pid_t own_pid, service_pid;
     uint64_t kill_at_ms; /* after INIT_STOP; 0 = not stopping */
     uint64_t ready_at_ms;
+    uint64_t ping_at_ms, pinged_at_ms; /* the next NOTE_PING; the one not answered yet; 0 = none */
     bool is_ready;
 };
 
@@ -146,7 +147,16 @@ void process_read_notes(struct init *init); /* of NOTIFY_SOCKET */
 void adopt_accept(struct init *init); /* the listener is readable */
 void adopt_read(struct init *init);   /* the candidate is */
 
+/* ---- watchdog.c ---- */
+void watchdog_begin(struct init *init);
+void watchdog_answered(struct init *init);
+uint64_t watchdog_next_ms(const struct init *init); /* 0 = nothing to do */
+void watchdog_run(struct init *init, uint64_t now_ms);
+
 /* ---- loop.c ---- */
+void note_to_service(struct init *init, const struct note_down *note);
+/* Ends the service, and us with it; why: for hostd, now or later. */
+_Noreturn void leave_killed(struct init *init, const char *why);
 /* The service is ready: tells hostd, and lives without it from here on. */
 void loop_ready(struct init *init);
 /* Handles one message of hostd; used before the loop as well. */

@@ -7,11 +7,12 @@
  *        ├─▶ the service's notes (ready, wants a wire, counts) service_note()
  *        ├─▶ the service's output → log files                logs_write()
  *        ├─▶ dials under way, dials to try again             dial_done(), dial()
+ *        ├─▶ a ring that does not turn                       watchdog_run()
  *        └─▶ children that ended → reap; the main one → leave()
  *
  * Invariants
  *  I1  Nothing here blocks: every descriptor is non-blocking, every wait is the one poll.
- *  I2  Only the end of the service, or the deadline of a stop, ends us.  hostd's death does not.
+ *  I2  Only the end of the service, the deadline of a stop, or the watchdog ends us.  hostd's death does not.
  *  I3  The service is not trusted: its notes are checked, and name only slots of the link they name.
  */
 #include <errno.h>
@@ -113,12 +114,11 @@ static void serve_want(struct init *init, uint32_t index)
     deliver(init, index);
 }
 
-static void note_to_service(struct init *init, uint32_t kind, uint32_t link, uint32_t generation)
+void note_to_service(struct init *init, const struct note_down *note)
 {
     if (init->service_pid <= 0)
-        return; /* not started: it will read all of this in its contract */
-    struct note_down note = {.kind = kind, .link = link, .generation = generation};
-    (void)!write(init->note_down_fd, &note, sizeof note); /* full: 4,000 notes unread, the service does not turn */
+        return;                                           /* not started: it will read all of this in its contract */
+    (void)!write(init->note_down_fd, note, sizeof *note); /* full: 4,000 notes unread, the service does not turn */
 }
 
 static void renew(struct init *init, uint32_t index, const struct init_wire *wire)
@@ -141,7 +141,7 @@ static void renew(struct init *init, uint32_t index, const struct init_wire *wir
             message.error.code = message.error.code ? message.error.code : -EIO;
         tell_hostd(init, &message);
     }
-    note_to_service(init, NOTE_RENEWED, index, wire->generation);
+    note_to_service(init, &(struct note_down){.kind = NOTE_RENEWED, .link = index, .generation = wire->generation});
     serve_want(init, index);
 }
 
@@ -154,7 +154,7 @@ void loop_message(struct init *init, const struct init_message *message)
     } else if (message->kind == INIT_STOP && init->kill_at_ms == 0) {
         init->kill_at_ms = clock_ms() + message->value;
         if (!init_is_process(init))
-            note_to_service(init, NOTE_STOP, 0, 0);
+            note_to_service(init, &(struct note_down){.kind = NOTE_STOP, .value = message->value});
         else if (init->service_pid > 0)
             (void)kill(init->service_pid, SIGTERM); /* not reaped yet: the number is still its own */
     }
@@ -279,6 +279,7 @@ void loop_ready(struct init *init)
 {
     init->is_ready = true;
     init->ready_at_ms = clock_ms();
+    watchdog_begin(init);
     if (!exec_is_on(init, INIT_EXEC))
         (void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0); /* from here we outlive hostd */
     struct init_message message = {.kind = INIT_IS_READY};
@@ -289,6 +290,10 @@ static void service_note(struct init *init, const struct note_up *note)
 {
     if (note->kind == NOTE_READY && !init->is_ready) {
         loop_ready(init);
+        return;
+    }
+    if (note->kind == NOTE_PONG) {
+        watchdog_answered(init);
         return;
     }
     bool is_operator = note->link == OPERATOR_LINK;
@@ -367,7 +372,8 @@ static void read_log(struct init *init)
 
 /* ---- children ---- */
 
-static _Noreturn void leave(struct init *init, int wait_status)
+/* why: "" when it ended by itself. */
+static _Noreturn void leave(struct init *init, int wait_status, const char *why)
 {
     if (init->note_up_fd >= 0)
         read_notes(init);
@@ -375,14 +381,21 @@ static _Noreturn void leave(struct init *init, int wait_status)
         read_log(init);
     logs_flush(&init->logs);
     flush_counts(init);
-    char text[32];
-    int bytes = snprintf(text, sizeof text, "%d\n", wait_status);
+    char text[INIT_WHY_BYTES + 16];
+    int bytes = snprintf(text, sizeof text, "%d %.*s\n", wait_status, (int)INIT_WHY_BYTES - 1, why);
     (void)!pwrite(init->status_fd, text, (size_t)bytes, 0); /* for a hostd that is not our parent */
     struct init_message message = {.kind = INIT_EXITED, .value = (uint32_t)wait_status};
+    (void)snprintf(message.error.text, sizeof message.error.text, "%s", why);
     tell_hostd(init, &message);
     if (exec_is_on(init, INIT_EXEC))
         exec_wait_for_end();
     _exit(WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
+}
+
+/* Our end is the kernel's SIGKILL for all that runs here. */
+_Noreturn void leave_killed(struct init *init, const char *why)
+{
+    leave(init, SIGKILL, why);
 }
 
 static void reap(struct init *init)
@@ -396,7 +409,7 @@ static void reap(struct init *init)
         if (pid <= 0)
             return;
         if (pid == init->service_pid)
-            leave(init, wait_status);
+            leave(init, wait_status, "");
     }
 }
 
@@ -410,6 +423,9 @@ static int next_timeout_ms(const struct init *init)
         if (at && (!next || at < next))
             next = at;
     }
+    uint64_t watchdog = watchdog_next_ms(init);
+    if (watchdog && (!next || watchdog < next))
+        next = watchdog;
     if (!next)
         return -1;
     uint64_t now = clock_ms();
@@ -423,7 +439,8 @@ static void run_timers(struct init *init)
         if (init->links[i].retry_at_ms && init->links[i].retry_at_ms <= now)
             dial(init, i);
     if (init->kill_at_ms && init->kill_at_ms <= now)
-        leave(init, SIGKILL); /* our end is the kernel's SIGKILL for all that runs here */
+        leave_killed(init, "it did not stop in time");
+    watchdog_run(init, now);
 }
 
 /* What is always waited for; dials under way stand behind. */

@@ -3,7 +3,7 @@
  *
  * Up: nothing is queued.  What is to be told is a flag or a count of a link, so however slow PID 1 reads and however
  * much happens, memory stays what it is; a full pipe only means that the same flags are looked at again later.
- * READY and WANT go at once; denied calls and broken connections every NOTES_PAUSE_MS; counts of calls every
+ * READY, WANT and PONG go at once; denied calls and broken connections every NOTES_PAUSE_MS; counts of calls every
  * COUNTS_PAUSE_MS; nothing when nothing changed.
  */
 #include <string.h>
@@ -13,7 +13,7 @@
 #include "rpc/runtime.h"
 
 /* What there may be to tell: looked for, link by link, only when it is due. */
-static bool is_ready_due, has_urgent, has_events, has_counts;
+static bool is_ready_due, is_pong_due, has_urgent, has_events, has_counts;
 static uint64_t events_next_ms, counts_next_ms, retry_ms;
 static struct timer timer;
 
@@ -73,6 +73,9 @@ static bool tell_urgent(void)
     if (is_ready_due && !tell(NOTE_READY, NULL, 0, 0, 0))
         return false;
     is_ready_due = false;
+    if (is_pong_due && !tell(NOTE_PONG, NULL, 0, 0, 0))
+        return false;
+    is_pong_due = false;
     for (uint32_t i = 0; i < rt.contract->link_count; i++) {
         struct link *link = &rt.links[i];
         if (link->has_want && !tell(NOTE_WANT, link, link->wires[link->turn]->slot, 0, 0))
@@ -151,12 +154,13 @@ void notes_write(void)
 
 /* ---- from PID 1 ---- */
 
-static void stop(void)
+/* PID 1 ends us when the time is over: a little before it we end by ourselves, and say what is lost. */
+static void stop(uint32_t stop_ms)
 {
     if (rt.is_stopping)
         return;
     rt.is_stopping = true;
-    timer_set(&rt.timers, &rt.stop_timer, rt.now_ms + STOP_MS_MAX);
+    timer_set(&rt.timers, &rt.stop_timer, rt.now_ms + stop_ms - stop_ms / 10);
     for (uint32_t slot = CONTRACT_SLOT_FIRST; slot < rt.contract->slot_count; slot++)
         if (rt.endpoints[slot] && rt.endpoints[slot]->role == ROLE_LISTENER)
             endpoint_close(rt.endpoints[slot]);
@@ -171,6 +175,8 @@ void notes_got(const void *bytes, uint32_t length)
         if (note.kind == NOTE_RENEWED && note.link < rt.contract->link_count)
             link_renewed(&rt.links[note.link], note.generation);
         else if (note.kind == NOTE_STOP)
-            stop();
+            stop(note.value);
+        else if (note.kind == NOTE_PING)
+            is_pong_due = has_urgent = true;
     }
 }

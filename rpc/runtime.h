@@ -49,7 +49,6 @@
 #define RECEIVE_BYTES_USUAL (64u << 10) /* grown to under load; more only for one larger frame */
 #define OUT_KEEP_BYTES (16u << 10)      /* an empty send buffer larger than this is freed */
 #define OUTSTANDING_MAX 4096u           /* calls on one link that were not answered yet, given-up ones included */
-#define STOP_MS_MAX 3000u               /* running calls may take this long after NOTE_STOP */
 #define NOTES_PAUSE_MS 100u             /* between notes about denied calls and broken connections */
 #define COUNTS_PAUSE_MS 1000u           /* between notes that count calls */
 #define ACCEPT_PAUSE_MS 100u            /* after an accept that failed */

@@ -122,6 +122,7 @@ enum note_up_kind {
     NOTE_DENIED = 3, /* link, count, method: calls refused by the allow list since the last such note */
     NOTE_BROKEN = 4, /* link, count: connections closed because the peer broke the protocol */
     NOTE_CALLS = 5,  /* link, count: calls served (in) or made (out) since the last such note */
+    NOTE_PONG = 6,   /* the answer to NOTE_PING, from the loop: the ring turns */
 };
 
 struct note_up {
@@ -133,11 +134,12 @@ struct note_up {
 /* What PID 1 tells the service. */
 enum note_down_kind {
     NOTE_RENEWED = 1, /* link, generation: the peer restarted; drop what the link's slots hold, then send NOTE_WANT */
-    NOTE_STOP = 2,    /* finish what runs, then exit 0 */
+    NOTE_STOP = 2,    /* finish what runs within value ms, then exit 0 */
+    NOTE_PING = 3,    /* say NOTE_PONG */
 };
 
 struct note_down {
-    uint32_t kind, link, generation, reserved;
+    uint32_t kind, link, generation, value;
 };
 
 /*

@@ -176,6 +176,21 @@ has_answered() { [ "$(answered)" -ge "$1" ]; }
     assert_equal "$(service echo .last_end)" 'was killed by signal 9 (Killed)'
 }
 
+@test "without hostd a ring that turns no more is ended all the same, and the next hostd says why" {
+    LIST=$BATS_TEST_TMPDIR/spin.toml
+    zoobar_toml "$LIST"
+    printf '[service.spins]\nexec = "%s"\nwatchdog = "1s"\nrestart = "never"\n[service.spins.config]\nend = "hang"\n' \
+        "$TOOLS/hog" >>"$LIST"
+    begin
+    spins=$(init_pid spins)
+    crash
+    wait_until 20 gone "$spins"
+    begin
+    run service spins .last_end
+    assert_output --regexp 'its ring did not turn for [0-9]+ ms'
+    assert_equal "$(service spins .state)" failed
+}
+
 @test "another list, or another port: refused, nothing is touched, and hostd stop ends it" {
     begin
     identity >"$BATS_TEST_TMPDIR/identity"

@@ -26,6 +26,22 @@ end = "badly"
 [service.greedy]
 exec   = "$TOOLS/hog"
 memory = "8M"
+[service.spins]
+exec     = "$TOOLS/hog"
+watchdog = "1s"
+[service.spins.config]
+end = "hang"
+[service.deaf]
+exec         = "$TOOLS/hog"
+watchdog     = "off"
+stop_timeout = "200ms"
+[service.deaf.config]
+end = "hang"
+[service.quiet]
+exec     = "$TOOLS/hog"
+watchdog = "1s"
+[service.quiet.config]
+end = "stay"
 EOF
     "$HOSTD" start "$BATS_FILE_TMPDIR/app.toml" --name "$APP" --state-dir "$STATE" >"$LOG" 2>&1 3>&- &
     HOSTD_PID=$!
@@ -67,6 +83,68 @@ is_in() { [ "$(service "$1" .state)" = "$2" ]; }
     is_in stays ready
 }
 
+@test "a ring that turns no more: the service is ended and started again, ps says why; one that only idles is not" {
+    said() { service spins .last_end | grep -qE '^was killed by signal 9 \(Killed\): its ring did not turn for [0-9]{4} ms$'; }
+    wait_until 20 said
+    more() { [ "$(service spins .generation)" -ge 3 ]; }
+    wait_until 30 more
+    # In all that time it was asked several times, and answered.
+    assert_equal "$(service quiet '"\(.generation) \(.state)"')" '1 ready'
+    # Switched off: nobody asks.
+    assert_equal "$(service deaf '"\(.generation) \(.state)"')" '1 ready'
+}
+
+@test "stop SERVICE: that one alone, within its stop_timeout, and it stays so; restart SERVICE: ready again" {
+    run "$HOSTD" stop --app "$APP" deaf
+    assert_success
+    assert_equal "$(service deaf '"\(.state) \(.last_end)"')" 'ended was killed by signal 9 (Killed): it did not stop in time'
+    run "$HOSTD" stop --app "$APP" quiet
+    assert_success
+    assert_equal "$(service quiet '"\(.state) \(.last_end)"')" 'ended exited with code 0'
+    run "$HOSTD" stop --app "$APP" quiet # it is
+    assert_success
+    run "$HOSTD" restart --app "$APP" quiet
+    assert_success
+    assert_equal "$(service quiet '"\(.generation) \(.state)"')" '2 ready'
+    run "$HOSTD" restart --app "$APP" quiet # one that runs
+    assert_success
+    assert_equal "$(service quiet '"\(.generation) \(.state)"')" '3 ready'
+    run "$HOSTD" restart --app "$APP" once # one that its policy left failed
+    assert_success
+    assert_equal "$(service once '"\(.generation) \(.state)"')" '2 ready'
+    is_in deaf ended
+    for command in stop restart; do
+        run "$HOSTD" "$command" --app "$APP" nobody
+        assert_failure 1
+        assert_output --partial "has no service 'nobody'"
+        run "$HOSTD" "$command" --app "$APP" 'No Body'
+        assert_failure 2
+    done
+    run "$HOSTD" restart --app "$APP"
+    assert_failure 2
+}
+
+@test "a service that is late: its ready_timeout decides" {
+    cat >"$BATS_TEST_TMPDIR/late.toml" <<EOF
+[app]
+name = "late"
+[service.late]
+exec          = "$TOOLS/hog"
+ready_timeout = "300ms"
+[service.late.config]
+end  = "stay"
+late = 60000
+EOF
+    run "$HOSTD" start "$BATS_TEST_TMPDIR/late.toml" --name "$APP-b" --state-dir "$BATS_TEST_TMPDIR/state" 3>&-
+    assert_failure 1
+    assert_output --partial 'not ready after 300 ms'
+    sed -i 's/^late = .*/late = 500/; s/^ready_timeout.*/ready_timeout = "1m"/' "$BATS_TEST_TMPDIR/late.toml"
+    run "$HOSTD" start "$BATS_TEST_TMPDIR/late.toml" --name "$APP-b" --state-dir "$BATS_TEST_TMPDIR/state" --detach 3>&-
+    assert_success
+    run "$HOSTD" stop --app "$APP-b"
+    assert_success
+}
+
 @test "a service that ends again and again is left as failed, with pauses in between" {
     wait_until 60 is_in badly failed
     assert_equal "$(service badly .generation)" 10
@@ -77,11 +155,19 @@ is_in() { [ "$(service "$1" .state)" = "$2" ]; }
     run awk 'BEGIN { least = 100 } $1 < least || $1 > least * 1.25 { print "pause " NR ": " $1 } { least *= 2; if (least > 4000) least = 4000 }' "$BATS_TEST_TMPDIR/pauses"
     assert_output ""
     is_in stays ready
+    # With the last lines of its log, shown and kept.
+    run cat "$LOG"
+    assert_output --partial "the last lines of 'badly': last words, line 7"
+    refute_output --partial "the last lines of 'badly': last words, line 2"
+    assert_equal "$(service badly '.last_log | join("; ")')" \
+        'last words, line 3; last words, line 4; last words, line 5; last words, line 6; last words, line 7'
+    run "$HOSTD" ps --app "$APP"
+    assert_output --partial 'last line: last words, line 7'
 }
 
 @test "a stop with failed and ended services among them leaves nothing" {
     run timeout 10 "$HOSTD" stop --app "$APP"
     assert_success
     [ ! -e "/run/hostd/$APP" ]
-    gone "$HOSTD_PID"
+    wait_until 5 gone "$HOSTD_PID"
 }

@@ -1,9 +1,10 @@
 /*
- * hog.c - a service that is ready, and then uses more than it may, or ends by itself.
+ * hog.c - a service that is ready, and then uses more than it may, turns no more, or ends by itself.
  *
  * Its configuration, `end`: "memory" (takes memory until the kernel ends it), "threads" (as many as it gets; says how
- * many), "spin" (a thread that never waits), "well" (exit code 0), "badly" (exit code 3).  `refuse = "/data/file"`:
- * does not start while that file is there.
+ * many), "spin" (a thread that never waits), "hang" (a fibre that never suspends), "well" (exit code 0), "badly" (exit
+ * code 3, after some last words), "stay" (none of these).  `late = 500`: ready only after so many milliseconds.
+ * `refuse = "/data/file"`: does not start while that file is there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "rpc/base/log.h"
 #include "rpc/rpc.h"
 
 #define PIECE_BYTES (1u << 20)
@@ -64,6 +66,12 @@ static void end(void *arg)
         if (piece)
             memset(piece, 1, PIECE_BYTES);
     }
+    for (volatile unsigned turns = 0; strcmp(how, "hang") == 0;)
+        turns++;
+    if (strcmp(how, "stay") == 0)
+        return;
+    for (int i = 1; strcmp(how, "badly") == 0 && i <= 7; i++)
+        log_line("last words, line %d", i);
     _exit(strcmp(how, "well") == 0 ? 0 : 3);
 }
 
@@ -72,6 +80,7 @@ static int start(struct err *e)
     const char *refuse = rpc_config_string("refuse", "");
     if (refuse[0])
         return open(refuse, O_RDONLY | O_CLOEXEC) >= 0 ? err_set(e, -EEXIST, "hog: %s is there", refuse) : 0;
+    rpc_sleep_ms((uint32_t)rpc_config_int("late", 0));
     int result = rpc_spawn(end, NULL);
     return result == 0 ? 0 : err_set(e, result, "hog: no fibre");
 }

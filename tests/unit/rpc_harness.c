@@ -332,7 +332,7 @@ bool sim_note(struct sim *sim, uint32_t kind, uint32_t timeout_ms, struct note_u
 
 void sim_tell(struct sim *sim, uint32_t kind, uint32_t link, uint32_t generation)
 {
-    struct note_down note = {.kind = kind, .link = link, .generation = generation};
+    struct note_down note = {.kind = kind, .link = link, .generation = generation, .value = 3000 /* of NOTE_STOP */};
     if (write(sim->note_down_fd, &note, sizeof note) != sizeof note)
         die("note to the service");
 }
@@ -397,7 +397,7 @@ static void close_all(struct sim *sim)
 
 int sim_stop(struct sim *sim)
 {
-    struct note_down note = {.kind = NOTE_STOP};
+    struct note_down note = {.kind = NOTE_STOP, .value = 3000};
     (void)!write(sim->note_down_fd, &note, sizeof note); /* it may be gone already */
     int status = -1;
     for (uint64_t until_ms = clock_ms() + 5000; waitpid(sim->pid, &status, WNOHANG) == 0;) {

@@ -189,9 +189,9 @@ static void every_number_is_as_the_table_says(void **state)
     compile(PROFILE_PROCESS, &filter);
     compare_with_names(&filter, process_name, 215);
     assert_int_equal(filter_init(KIND_SEALED, &filter, &e), 0);
-    compare_with_names(&filter, init_name, 28);
+    compare_with_names(&filter, init_name, 29);
     assert_int_equal(filter_init(KIND_PROCESS, &filter, &e), 0);
-    compare_with_names(&filter, init_process_name, 20);
+    compare_with_names(&filter, init_process_name, 22);
 }
 
 static void tools_are_a_process_and_execve(void **state)
