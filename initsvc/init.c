@@ -11,6 +11,7 @@
  *  I3  In the loop we hold no capability, and a system call filter of our own.
  *  I4  In plain mode (INIT_PLAIN) we are an ordinary parent: no id, host name, mount, limit or filter is touched, for
  *      those would be the host's; everything else is the same.
+ *  I5  Of a process service (INIT_PROCESS) the stages listen, connect, ring and contract are empty: see process.c.
  *
  * Started by hostd (hostd/spawn.c) as `initsvc`, with the stage socket as descriptor INIT_STAGE_FD; by `hostd exec`
  * (hostd/cmd_exec_run.c) for a command beside a running service, in namespaces that stand: see exec.c.

@@ -5,6 +5,7 @@
  *        │                     (a connection of hostd call)    operator_came()
  *        ├─▶ the next hostd, after one has died              adopt_accept(), adopt_read()
  *        ├─▶ the service's notes (ready, wants a wire, counts) service_note()
+ *        ├─▶ a process's sd_notify (ready)                     process_read_notes()
  *        ├─▶ the service's output → log files                logs_write()
  *        ├─▶ dials under way, dials to try again             dial_done(), dial()
  *        ├─▶ a ring that does not turn                       watchdog_run()
