@@ -157,6 +157,27 @@ EOF
     assert_output --partial '"still here"'
 }
 
+@test "hostd killed, and the next one adopts: the operator is served again, and counts go on" {
+    counted() { "$HOSTD" ps --app "$APP" --json | jq -r '.services[] | select(.name == "bank") | .operator.denied_calls'; }
+    before=$(counted)
+    [ "$before" -ge 1 ]
+    pid=$(service_pid bank)
+    kill -KILL "$(cat "$BATS_FILE_TMPDIR/hostd.pid")"
+    wait_until 10 gone "$(cat "$BATS_FILE_TMPDIR/hostd.pid")"
+    run -1 call bank Bank.Balance '{"username": "alice"}'
+    assert_output --partial "its hostd has died"
+    run -0 call --list bank # needs no hostd
+    "$HOSTD" start "$BATS_FILE_TMPDIR/app.toml" --name "$APP" --state-dir "$STATE" --listen "http=127.0.0.1:$PORT" >"$LOG" 2>&1 3>&- &
+    echo $! >"$BATS_FILE_TMPDIR/hostd.pid"
+    adopted() { grep -q 'is adopted' "$LOG" && "$HOSTD" ps --app "$APP" >/dev/null 2>&1; }
+    wait_until 20 adopted
+    assert_equal "$(service_pid bank)" "$pid"
+    run -0 call bank Bank.Balance '{"username": "alice"}'
+    run -1 call bank Bank.Open '{"username": "alice"}'
+    more() { [ "$(counted)" -eq $((before + 1)) ]; }
+    wait_until 10 more
+}
+
 @test "plain mode: the same" {
     app_stop
     app_start "$BATS_FILE_TMPDIR/app.toml" --plain
