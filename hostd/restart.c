@@ -190,9 +190,11 @@ static void describe_end(struct app *app, uint32_t index)
         (void)snprintf(why, sizeof why, ": its memory limit was used up");
     else if (instance->has_status && instance->end_why[0])
         (void)snprintf(why, sizeof why, ": %s", instance->end_why);
-    if (instance->failed_stage == STAGE_NONE && !instance->ready_at_ms && !app->is_stopping) {
+    /* In the first start, any end is a failure: supervise_start() waits for all to be ready, or for one that failed. */
+    if (instance->failed_stage == STAGE_NONE && (!instance->ready_at_ms || !app->has_started) && !app->is_stopping) {
         struct err e;
-        (void)err_set(&e, -ECHILD, "%s before it was ready%s", how, why);
+        (void)err_set(&e, -ECHILD, "%s before %s ready%s", how, instance->ready_at_ms ? "the others were" : "it was",
+                      why);
         note_failure(instance, STAGE_READY, &e);
     }
     if (instance->failed_stage != STAGE_NONE)
