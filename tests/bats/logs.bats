@@ -168,13 +168,14 @@ consecutive() {
     kill -KILL "$HOSTD_PID"
     wait_until 5 gone "$HOSTD_PID"
     wait_until 30 more $(($(seen) + 600))
-    consecutive "$BATS_TEST_TMPDIR/followed"
+    starts=$(consecutive "$BATS_TEST_TMPDIR/followed")
     run "$HOSTD" logs --app "$APP" odd # no hostd is needed to read
     assert_line --partial '| one line'
 
     app_start "$BATS_FILE_TMPDIR/app.toml"
     wait_until 30 more $(($(seen) + 50))
-    consecutive "$BATS_TEST_TMPDIR/followed"
+    assert_equal "$(consecutive "$BATS_TEST_TMPDIR/followed")" "$starts" # the same service, which never noticed
+    run ! grep -q '| one line' "$LOG"                                    # and what it said before is not said again
     app_stop
     wait_until 5 gone "$follower"
     wait "$follower"
