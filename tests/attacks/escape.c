@@ -141,8 +141,9 @@ static void hostd_and_siblings(struct attempt *a)
         char what[64];
         (void)snprintf(what, sizeof what, "kill %s", names[i]);
         tried(a, what, CALL(kill, pid, 0));
-        (void)snprintf(what, sizeof what, "pidfd_open %s", names[i]);
-        tried(a, what, CALL(pidfd_open, pid, 0));
+        char bytes[16];
+        struct iovec here = {bytes, sizeof bytes}, there = {(void *)(uintptr_t)0x400000, sizeof bytes};
+        tried(a, "read", CALL(process_vm_readv, pid, &here, 1, &there, 1, 0));
     }
 }
 

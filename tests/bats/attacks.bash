@@ -138,11 +138,16 @@ place_after_start() {
 
 # What root and wire rows need to know.
 attack_arguments() {
-    echo "hostd=$HOSTD_PID" "sibling=$(service_pid den)" "port=$HOST_PORT" "name=$(basename "$PLACE")" \
-        "control=/run/hostd/$APP/control" "flow=$PLACE/flow/sub" \
-        "own=$(link_field keeper witness out .address)" "dev=$(link_field keeper witness out .interface)" \
-        "peer=$(link_field witness keeper in .address)" "other=$(link_field witness bare in .address)" \
-        "back=$(link_field bare keeper out .address)"
+    echo "hostd=$HOSTD_PID" "port=$HOST_PORT" "name=$(basename "$PLACE")" "control=/run/hostd/$APP/control" "flow=$PLACE/flow/sub"
+    "$HOSTD" ps --app "$APP" --json | jq -r '
+        def wire($service; $peer; $direction):
+            .services[] | select(.name == $service) | .links[] | select(.peer == $peer and .direction == $direction);
+        "sibling=\(.services[] | select(.name == "den") | .service_pid)",
+        "own=\(wire("keeper"; "witness"; "out") | .address)",
+        "dev=\(wire("keeper"; "witness"; "out") | .interface)",
+        "peer=\(wire("witness"; "keeper"; "in") | .address)",
+        "other=\(wire("witness"; "bare"; "in") | .address)",
+        "back=\(wire("bare"; "keeper"; "out") | .address)"'
 }
 
 # try_as AS ROW ...: lines "ROW refused: ..." or "ROW SUCCEEDED: ...".
@@ -150,10 +155,10 @@ try_as() {
     local as=$1 arguments
     shift
     [ $# -gt 0 ] || return 0
-    read -ra arguments <<<"$(attack_arguments) ${EXTRA-}"
+    read -ra arguments <<<"$(attack_arguments | tr '\n' ' ') ${EXTRA-}"
     case $as in
     # hostd exec refuses to enter a service that shares a namespace with the host, as some switches make it.
-    root) if [[ ,${HOSTD_WEAKEN-}, =~ ,(user|pid|net)-namespace, ]]; then
+    root) if [ "$HOSTD" != "$BUILD/bin/hostd" ] && [[ ,${HOSTD_WEAKEN-}, =~ ,(user|pid|net)-namespace, ]]; then
         "$ATTACK" --enter "$(init_pid keeper)" "$@" "${arguments[@]}"
     else
         "$HOSTD" exec --app "$APP" --as-root keeper -- "$ATTACK" "$@" "${arguments[@]}"

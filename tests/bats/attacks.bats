@@ -7,6 +7,9 @@ load attacks
 
 setup_file() {
     place_make
+    # Every switch there is: the build that is installed must not care.
+    HOSTD_WEAKEN=$(table | awk -F'\t' '$4 ~ /^[a-z0-9_,-]+$/ && $4 != "-" {print $4}' | paste -sd,)
+    export HOSTD_WEAKEN
     # shellcheck disable=SC2046 # words
     attacks_toml "$TOOLS/witness" '' "$(toml_list $(rows bare))" "$(toml_list $(rows data | grep -v F09$) F09)"
     app_start "$PLACE/attacks.toml"
@@ -59,6 +62,8 @@ as_pinned() {
         assert_output 0
     done
     [ "$(grep -c -a HOSTD_WEAKEN "$WEAK/bin/hostd")" -gt 0 ]
+    # And hands nothing on of its environment, that variable included, which is set here.
+    for name in bare keeper witness; do assert_equal "$(wc -c <"/proc/$(service_pid "$name")/environ")" 0; done
 }
 
 @test "a sealed service, from inside: every row is refused as pinned" {
@@ -95,6 +100,27 @@ as_pinned() {
         }
     done
     [ $wrong = 0 ]
+}
+
+# line_of FROM TO: the line of the list on which that link begins.
+line_of() { grep -n -A2 '^\[\[link' "$PLACE/attacks.toml" | grep -B1 -A1 "from = \"$1\"" | grep -B2 "to = \"$2\"" | sed -n '1s/[:-].*//p'; }
+event() { "$HOSTD" events --app "$APP" --json | jq -c "select($1) | [.caller, .callee, .method, .line]"; }
+
+@test "I06: an undeclared method is one event that names method and line" {
+    run event '.type == "denied" and .method == "Witness.Hidden" and .caller == "bare" and .count == 1'
+    assert_line --index 0 "[\"bare\",\"witness\",\"Witness.Hidden\",$(line_of bare witness)]"
+}
+
+@test "I04: packets to another link's address are one event that names link and line" {
+    "$HOSTD" ps --app "$APP" >"$BATS_TEST_TMPDIR/ps" # whoever looks makes hostd ask the filters
+    told() { "$HOSTD" events --app "$APP" --json | jq -s '[.[] | select(.type == "packets" and .caller == "keeper" and .callee == "witness")]'; }
+    before=$(told | jq length)
+    [ "$before" -ge 1 ]
+    try_as root I04
+    "$HOSTD" ps --app "$APP" >"$BATS_TEST_TMPDIR/ps"
+    assert_equal "$(told | jq length)" $((before + 1))
+    assert_equal "$(told | jq 'last.line')" "$(line_of keeper witness)"
+    assert_equal "$(told | jq 'last.count > 0')" true
 }
 
 @test "nothing of all that changed a binary, and the others still answer" {

@@ -1,96 +1,137 @@
 #!/usr/bin/env bats
-# attacks_weak.bats - every row of tests/attacks/README.md succeeds in the test build with its own switch, and only there.
+# attacks_weak.bats - every row of tests/attacks/README.md succeeds in the test build with its own switches, and is
+# refused there with one of them fewer: each is a defence, and none is there for nothing.
 # shellcheck shell=bash
 
 load helpers
 load attacks
 
 setup_file() {
+    local switches ids
     place_make
     # hostd with a key in its session, for the row that looks for it.
     printf '#!/bin/sh\nexec "%s" --with-key "%s" "$@"\n' "$ATTACK" "$WEAK/bin/hostd" >"$PLACE/hostd"
     chmod 755 "$PLACE/hostd"
+    HOSTD=$PLACE/hostd
+    RESULTS=$BATS_FILE_TMPDIR/results
+    export HOSTD RESULTS
+    mkdir "$RESULTS"
+    wanted >"$RESULTS/wanted"
+    awk -F'\t' '{ids[$1] = ids[$1] " " $2} END {for (s in ids) print s "\t" ids[s]}' "$RESULTS/wanted" | sort >"$RESULTS/runs"
+    printf 'none\t%s\n' "$(table | awk -F'\t' '$2 != "test" {print $1}' | tr '\n' ' ')" >>"$RESULTS/runs"
+    # One start for each set of switches.
+    while IFS=$'\t' read -r -u 7 switches ids; do
+        # shellcheck disable=SC2086 # words
+        tried_with "$switches" $ids >"$RESULTS/$switches" || {
+            echo "with switches $switches:" >&2
+            cat "$LOG" >&2
+            return 1
+        }
+    done 7<"$RESULTS/runs"
 }
-teardown_file() { place_remove; }
-# In each test anew: helpers.bash is loaded for each.
-setup() {
-    HOSTD=$PLACE/hostd STATE=$PLACE/state
-    export HOSTD STATE
+teardown_file() {
+    app_stop
+    place_remove
 }
-teardown() { if [ -s "$BATS_FILE_TMPDIR/hostd.pid" ]; then app_stop; fi; }
 
-# tried_with SWITCHES: all rows of the table that have them, in $BATS_TEST_TMPDIR/results.
+# Which rows are tried with which switches, SWITCHES<TAB>ID<TAB>succeeds or refused: each with its own; and of several,
+# with all but one, for each one.
+wanted() {
+    local id as switches one fewer
+    while IFS=$'\t' read -r id as _ switches _; do
+        [[ $as != test && $switches =~ ^[a-z0-9_,-]+$ && $switches != - ]] || continue
+        printf '%s\t%s\tsucceeds\n' "$switches" "$id"
+        for one in ${switches//,/ }; do
+            fewer=,$switches,
+            fewer=${fewer/,$one,/,} fewer=${fewer#,} fewer=${fewer%,}
+            [ -z "$fewer" ] || printf '%s\t%s\trefused\n' "$fewer" "$id"
+        done
+    done < <(table)
+}
+
+# of_these AS ID ...: those of the rows that are tried so.  F09 comes last: it runs in the place of the service.
+of_these() {
+    local as=$1
+    shift
+    { rows "$as" | grep -vx F09; rows "$as" | grep -x F09; } | grep -xF "$(printf '%s\n' "$@")"
+}
+
+# tried_with SWITCHES ID ...: these rows, without those defences.
 tried_with() {
     export HOSTD_WEAKEN=$1
+    shift
+    umount "$PLACE/flow/sub" 2>/dev/null || true
     # shellcheck disable=SC2046 # words
-    attacks_toml "$WEAK/test-bin/witness" "$1" "$(toml_list $(rows bare "$1"))" "$(toml_list $(rows data "$1"))"
-    app_start "$PLACE/attacks.toml"
+    attacks_toml "$WEAK/test-bin/witness" "$HOSTD_WEAKEN" "$(toml_list $(of_these bare "$@"))" "$(toml_list $(of_these data "$@"))"
+    app_start "$PLACE/attacks.toml" || return 1
     place_after_start
     # shellcheck disable=SC2046
-    { try_as root $(rows root "$1"); try_as wire $(rows wire "$1"); } >"$BATS_TEST_TMPDIR/results" 2>&1
-    grep -E '^(bare|keeper) +\| ' "$LOG" >>"$BATS_TEST_TMPDIR/results" || true
+    { EXTRA=patient=1 try_as root $(of_these root "$@"); try_as wire $(of_these wire "$@"); } 2>&1
+    grep -E '^(bare|keeper) +\| ' "$LOG" || true
     app_stop
     rm -rf "$STATE/box/program" "$STATE/box/deep" "$STATE/box/deeper"
     install -m 0777 "$ATTACK" "$PLACE/launcher"
 }
 
-# succeed WHAT: every set of switches of the rows whose id begins so.
+# succeed GROUP: the rows whose id begins so.
 succeed() {
-    local switches id refused succeeds got wrong=0 count=0
-    for switches in $(table | awk -F'\t' -v group="^[$1]" '$1 ~ group && $2 != "test" && $4 ~ /^[a-z0-9_,-]+$/ && $4 != "-" {print $4}' |
-        sort -u); do
-        tried_with "$switches"
-        while IFS=$'\t' read -r id _ refused _ succeeds; do
-            got=$(result_in "$BATS_TEST_TMPDIR/results" "$id")
-            count=$((count + 1))
-            if [[ $got != "SUCCEEDED: "*"$succeeds"* ]]; then
-                echo "$id without $switches: $got; the table says: SUCCEEDED: $succeeds"
-                wrong=$((wrong + 1))
-            fi
-        done < <(table | awk -F'\t' -v switches="$switches" -v group="^[$1]" '$1 ~ group && $2 != "test" && $4 == switches')
-    done
+    local switches id what got expected wrong=0 count=0
+    while IFS=$'\t' read -r switches id what; do
+        [[ $id == "$1"* && $what = succeeds ]] || continue
+        count=$((count + 1))
+        got=$(result_in "$RESULTS/$switches" "$id")
+        expected=$(table | awk -F'\t' -v id="$id" '$1 == id {print $5}')
+        [[ $got == "SUCCEEDED: "*"$expected"* ]] || {
+            echo "$id without $switches: $got; the table says: SUCCEEDED: $expected"
+            wrong=1
+        }
+    done <"$RESULTS/wanted"
     [ $count -gt 0 ] && [ $wrong = 0 ]
 }
 
-@test "identity and calls: each row succeeds with its switch" {
+@test "identity and calls: each row succeeds with its switches" {
     run succeed I
     assert_success
 }
 
-@test "namespaces and processes: each row succeeds with its switch" {
+@test "namespaces and processes: each row succeeds with its switches" {
     run succeed E
     assert_success
 }
 
-@test "files: each row succeeds with its switch" {
+@test "files: each row succeeds with its switches" {
     run succeed F
     assert_success
 }
 
-@test "network: each row succeeds with its switch" {
-    EXTRA=patient=1 run succeed N
+@test "network: each row succeeds with its switches" {
+    run succeed N
     assert_success
 }
 
-@test "kernel: each row succeeds with its switch" {
+@test "kernel: each row succeeds with its switches" {
     run succeed K
     assert_success
 }
 
+@test "with one switch fewer each row is refused: none of its defences is there for nothing" {
+    local switches id what wrong=0
+    while IFS=$'\t' read -r switches id what; do
+        [ "$what" = refused ] || continue
+        [[ $(result_in "$RESULTS/$switches" "$id") == "refused: "* ]] || {
+            echo "$id without $switches: $(result_in "$RESULTS/$switches" "$id")"
+            wrong=1
+        }
+    done <"$RESULTS/wanted"
+    [ $wrong = 0 ]
+}
+
 @test "with no switch the test build refuses every row as the other one does" {
-    export HOSTD_WEAKEN=
-    # shellcheck disable=SC2046 # words
-    attacks_toml "$WEAK/test-bin/witness" '' "$(toml_list $(rows bare))" "$(toml_list $(rows data | grep -v F09$) F09)"
-    app_start "$PLACE/attacks.toml"
-    place_after_start
-    # shellcheck disable=SC2046
-    { try_as root $(rows root); try_as wire $(rows wire); } >"$BATS_TEST_TMPDIR/results" 2>&1
-    grep -E '^(bare|keeper) +\| ' "$LOG" >>"$BATS_TEST_TMPDIR/results"
     local id as refused wrong=0
     while IFS=$'\t' read -r id as refused _; do
         [ "$as" != test ] || continue
-        [ "$(result_in "$BATS_TEST_TMPDIR/results" "$id")" = "refused: $refused" ] || {
-            echo "$id: $(result_in "$BATS_TEST_TMPDIR/results" "$id")"
+        [ "$(result_in "$RESULTS/none" "$id")" = "refused: $refused" ] || {
+            echo "$id: $(result_in "$RESULTS/none" "$id")"
             wrong=1
         }
     done < <(table)
