@@ -147,9 +147,10 @@ static int read_setup(struct exec_target *target, struct err *e)
         return err_sys(e, -errno, "read the setup of service '%s'", target->service);
     const struct init_setup *setup = target->setup;
     uint64_t wires_end = setup->wires_at + (uint64_t)setup->wire_count * sizeof(struct init_wire);
+    uint64_t mounts_end = setup->mounts_at + (uint64_t)setup->mount_count * sizeof(struct init_mount);
     uint64_t contract_end = (uint64_t)setup->contract_at + setup->contract_bytes;
-    if (setup->magic != INIT_MAGIC || setup->total_bytes != bytes || wires_end > bytes || contract_end > bytes ||
-        setup->contract_bytes < sizeof(struct contract))
+    if (setup->magic != INIT_MAGIC || setup->total_bytes != bytes || wires_end > bytes || mounts_end > bytes ||
+        contract_end > bytes || setup->contract_bytes < sizeof(struct contract))
         return err_set(e, -EPROTO, "setup of service '%s' cannot be read", target->service);
     return 0;
 }
@@ -184,7 +185,7 @@ static int set_wires(struct exec_target *target, const json_t *services, const j
             .own_address = ntohl(address.s_addr),
             .peer_address = ntohl(address.s_addr) ^ 1, /* the two ends of a /31 */
             .generation = (uint32_t)json_integer_value(json_object_get(find_service(services, peer), "generation")),
-            .port = PLAN_LINK_PORT,
+            .port = wires[i].port,
             .is_up = 1,
         };
         memcpy(wires[i].ifname, ifname, strlen(ifname));
@@ -331,6 +332,10 @@ int exec_target_program(struct exec_target *target, const struct exec_options *o
     char path[PATH_MAX];
     struct stat status;
     FD_AUTO int fd = -1;
+    if (options->with_wires && target->setup->flags & INIT_PROCESS) {
+        (void)err_set(e, -EINVAL, "service '%s' is a process: it has no ring that --wires could fill", target->service);
+        return err_hint(e, "with --tools a command connects by itself, to the names in /etc/hosts");
+    }
     target->fds[INIT_FD_FIRST] = -1;
     target->fd_count = INIT_FD_FIRST + 1;
     int result = open_program(options->words[0], options->with_tools, path, &fd, e);

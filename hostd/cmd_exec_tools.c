@@ -110,7 +110,6 @@ static int copy_mount(const char *path, int to_fd)
 static int copy_mounts(const struct mounts *mounts, uint32_t first, struct err *e)
 {
     const int *fds = mounts->target->fds + INIT_FD_FIRST;
-    uint32_t failed = first;
     pid_t pid = fork_sharing_files();
     if (pid == 0) {
         int result = setns(mounts->target->pidfd, CLONE_NEWNS) < 0 ? -errno : 0;
@@ -119,7 +118,7 @@ static int copy_mounts(const struct mounts *mounts, uint32_t first, struct err *
         _exit(-result);
     }
     int result = result_of(pid);
-    return result < 0 ? err_sys(e, result, "copy the mounts of the service, from %s on", mounts->list[failed].to) : 0;
+    return result < 0 ? err_sys(e, result, "copy the mounts of the service, from %s on", mounts->list[first].to) : 0;
 }
 
 static int make_proc(int to_fd)

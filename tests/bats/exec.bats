@@ -361,7 +361,7 @@ END
     "$HOSTD" stop --app "$APP-one"
 }
 
-@test "a process service, too: a static program under its filter, tools beside it" {
+@test "a process service, too: a static program under its filter; tools reach whom it may call, by name, and nobody else" {
     cat >"$BATS_TEST_TMPDIR/process.toml" <<END
 [app]
 name = "process"
@@ -369,11 +369,30 @@ name = "process"
 kind = "process"
 exec = "/usr/bin/sleep"
 args = ["1000"]
+[service.web]
+kind  = "process"
+exec  = "/usr/sbin/nginx"
+args  = ["-e", "stderr", "-c", "/nginx.conf"]
+files = [{ from = "$ROOT/apps/demos/process/nginx.conf", to = "/nginx.conf" }, { from = "$ROOT/apps/demos/process/site", to = "/site" }]
+[[link]]
+from = "sleeper"
+to   = "web"
+port = 80
 END
     "$HOSTD" start "$BATS_TEST_TMPDIR/process.toml" --name "$APP-process" --state-dir "$BATS_TEST_TMPDIR/state" --detach >/dev/null
-    run --separate-stderr "$HOSTD" exec --app "$APP-process" sleeper -- "$TOOLS/scprobe" paths /usr/bin/sleep /usr/bin/id
-    run --separate-stderr "$HOSTD" exec --app "$APP-process" --tools sleeper -- ps -A -o comm=
-    local tools=$output
+    beside() { "$HOSTD" exec --app "$APP-process" "$@" 2>&1 || echo "exit code $?"; }
+    local paths shown fetched other wires
+    paths=$(beside sleeper -- "$TOOLS/scprobe" paths /usr/bin/sleep /usr/bin/id)
+    shown=$(beside --tools sleeper -- ps -A -o comm=)
+    fetched=$(beside --tools sleeper -- curl -sS http://web/)
+    other=$(beside --tools sleeper -- curl -sS http://web:81/)
+    wires=$(beside --wires sleeper -- "$TOOLS/scprobe" last)
     "$HOSTD" stop --app "$APP-process"
-    assert_equal "$(sort <<<"$tools")" $'initsvc\ninitsvc\nps\nsleep'
+    assert_equal "$paths" "/usr/bin/sleep: read yes list ENOTDIR write EACCES
+/usr/bin/id: read ENOENT list ENOENT write ENOENT"
+    assert_equal "$(tail -n +2 <<<"$shown" | sort)" $'initsvc\ninitsvc\nps\nsleep'
+    assert_equal "$(tail -n +2 <<<"$fetched")" "$(cat "$ROOT/apps/demos/process/site/index.html")"
+    assert_regex "$other" 'exit code 7$'
+    assert_equal "$wires" "hostd exec: service 'sleeper' is a process: it has no ring that --wires could fill (with --tools a command connects by itself, to the names in /etc/hosts)
+exit code 2"
 }
