@@ -21,6 +21,7 @@
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 
+#define ASK_TRIES_MAX 5
 #define IDLE_MS_MAX 200 /* hostd reads the request itself: a client that stalls costs it no more than this */
 #define ANSWER_BYTES_MAX (8u << 20)
 
@@ -440,13 +441,17 @@ int control_ask(const char *app_name, const char *request, char **ret_answer, st
 
 int control_ask_fd(const char *app_name, const char *request, char **ret_answer, int *ret_fd, struct err *e)
 {
-    FD_AUTO int fd = -1;
-    int result = connect_to(app_name, &fd, e);
-    if (result < 0)
-        return result;
     char line[CONTROL_REQUEST_BYTES_MAX + 1];
     int bytes = snprintf(line, sizeof line, "%s\n", request); /* a cut one is refused: it lacks its newline */
-    if (send(fd, line, bytes < (int)sizeof line ? (size_t)bytes : sizeof line - 1, MSG_NOSIGNAL) < 0)
-        return err_sys(e, -errno, "ask application '%s'", app_name);
-    return read_answer(fd, ret_answer, ret_fd, e);
+    for (int tries = 1;; tries++) {
+        FD_AUTO int fd = -1;
+        int result = connect_to(app_name, &fd, e);
+        if (result < 0)
+            return result;
+        if (send(fd, line, bytes < (int)sizeof line ? (size_t)bytes : sizeof line - 1, MSG_NOSIGNAL) >= 0)
+            return read_answer(fd, ret_answer, ret_fd, e);
+        /* On a busy machine hostd may have waited IDLE_MS_MAX for us in vain.  It was asked nothing yet. */
+        if (errno != EPIPE || tries == ASK_TRIES_MAX)
+            return err_sys(e, -errno, "ask application '%s'", app_name);
+    }
 }
