@@ -3,6 +3,8 @@
  *
  * Exit codes: 0 success, 1 failure, 2 wrong usage or a wrong service list.
  */
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -92,8 +94,19 @@ static int cmd_help(int argc, char **argv)
     return 0;
 }
 
+/* Whoever starts us may have closed some of them: what is opened next would be taken for an output. */
+static bool hold_standard_descriptors(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_NOCTTY) != fd) /* the lowest that is free */
+            return false;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
+    if (!hold_standard_descriptors())
+        return 1; /* and nowhere to say so */
     if (argc < 2) {
         print_help(stderr);
         return 2;

@@ -188,6 +188,16 @@ CASES
     assert_output "$(printf '%s\n' "${LINKS[@]}" | sort)"
 }
 
+@test "with stdin, stdout and stderr closed it does the same, and writes into nothing of its own" {
+    run bash -c '"$0" start "$1" --name "$2" --state-dir "$3" --listen "http=127.0.0.1:$4" --detach <&- >&- 2>&-' \
+        "$HOSTD" "$ZOOBAR" "$APP" "$BATS_TEST_TMPDIR/state" "$(free_port)"
+    assert_success
+    all_ready
+    run bash -c '"$0" check "$1" >&- 2>&-' "$HOSTD" "$ZOOBAR"
+    assert_success
+    "$HOSTD" stop --app "$APP"
+}
+
 @test "ps and stop without an application say so" {
     run "$HOSTD" ps --app no-such-app
     assert_failure 1
