@@ -392,3 +392,36 @@ chatter_toml() {
     installed
     app_start "$TOML"
 }
+
+@test "a process service, whose filter is wider, is refused what matters all the same" {
+    cat >"$TOML" <<TOML
+[app]
+name = "attacks"
+[service.keeper]
+kind = "process"
+exec = "$(readlink -f "$(command -v sleep)")"
+args = ["1000"]
+data = ["box"]
+files = [{ from = "$PLACE/launcher", to = "/launcher" }]
+[service.witness]
+exec = "$TOOLS/witness"
+[[link]]
+from = "keeper"
+to = "witness"
+allow = ["Witness.Note", "Witness.Hold"]
+TOML
+    installed
+    app_start "$TOML"
+    local id rows='E01 E02 E04 E05 E06 E06b E10 E11 E12 E13 E14 E15 F01b F04 F04b F07 F08 F09b F11 I04 I05 I10 I10d I12
+        K01 K02 N01 N02 N03 N04 N05 N07 N09 N10'
+    # shellcheck disable=SC2086 # words
+    run "$HOSTD" exec --app "$APP" keeper -- "$ATTACK" $rows "hostd=$HOSTD_PID" "sibling=$(service_pid witness)" \
+        "shm=$SHM_KEY" "port=$HOST_PORT" "name=$(basename "$PLACE")" "control=/run/hostd/$APP/control" \
+        "own=$(link_field keeper witness out .address)" "dev=$(link_field keeper witness out .interface)" \
+        "peer=$(link_field witness keeper in .address)" other=10.0.0.99
+    assert_success
+    for id in $rows; do assert_line --regexp "^$id refused: "; done
+    # And it is the wire that it has, not none.
+    run "$HOSTD" exec --app "$APP" keeper -- "$ATTACK" honest "peer=$(link_field witness keeper in .address)"
+    assert_output "honest SUCCEEDED: answered, as 'keeper'"
+}
