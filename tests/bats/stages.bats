@@ -12,10 +12,10 @@ INJECT=$TOOLS/inject
 # STAGE  SERVICE  ERROR  TEXT OF IT  PROCESS  CALL  ITS ARGUMENT
 #
 # SERVICE: the one that restarts and that the line names; ends in "up" where its listener matters.  PROCESS: hostd
-# itself, the PID 1 of the service, or the child that becomes the service.
+# itself, the PID 1 of the service, or the child that becomes the service.  CALL: "a:b" is the first b behind an a.
 TABLE="
 netns        s1  ENOSPC     No_space            hostd    unshare                 -
-links        s2  ENOBUFS    No_buffer_space     hostd    sendto                  -
+links        s2  ENOBUFS    No_buffer_space     hostd    unshare:sendto          -
 cgroup       s3  ENOSPC     No_space            hostd    mkdir                   /s3
 clone        s4  EAGAIN     temporarily         hostd    clone3                  -
 idmap        s5  EPERM      not_permitted       hostd    openat                  uid_map
@@ -40,10 +40,13 @@ READY=s22 # its stage fails for a reason of its own: a file in its data
 
 # rows FUNCTION: calls it with the columns of each row; says which rows it failed for.
 rows() {
-    local function=$1 bad=0 stage service error text process call argument
+    local function=$1 bad=0 stage service error text process call argument after
     while read -r stage service error text process call argument; do
         [ -n "$stage" ] || continue
         [ "$argument" = - ] && argument=
+        after=
+        [[ $call == *:* ]] && after=${call%:*}
+        call=${call#*:}
         "$function" "$stage" "$service" "$error" "${text//_/ }" "$process" "$call" "$argument" ||
             { echo "^ stage $stage ($process: $call)"; bad=1; }
     done <<<"$TABLE"
@@ -96,7 +99,7 @@ fails_to_start() {
     netns) service=back ;;
     links) service=asks ;;
     esac
-    said=$("$INJECT" --role "$role" --call "$call" ${argument:+--text "$argument"} --error "$error" -- \
+    said=$("$INJECT" --role "$role" ${after:+--after "$after"} --call "$call" ${argument:+--text "$argument"} --error "$error" -- \
         "$HOSTD" start "$BATS_TEST_TMPDIR/app.toml" --name "$APP" --state-dir "$STATE" --detach 2>&1 3>&-) || code=$?
     # Besides it only what services wrote into their logs.
     line=$(grep -v '^[a-z0-9]* *| ' <<<"$said")
@@ -127,8 +130,8 @@ fails_to_restart() {
     [ "$process" = init ] && role=hostd.init1
     [ "$process" = service ] && role=hostd.init1.service
     answered=$(answers)
-    "$INJECT" --attach "$HOSTD_PID" --role "$role" --call "$call" ${argument:+--text "$argument"} --error "$error" \
-        --seconds 10 -- kill -KILL "$(service_pid "$service")" || { echo "not met"; return 1; }
+    "$INJECT" --attach "$HOSTD_PID" --role "$role" ${after:+--after "$after"} --call "$call" \
+        ${argument:+--text "$argument"} --error "$error" --seconds 10 -- kill -KILL "$(service_pid "$service")" || { echo "not met"; return 1; }
     wait_until 5 comes_back "$service" 3 || { "$HOSTD" ps --app "$APP"; tail -n 5 "$LOG"; return 1; }
     line=$(grep "^hostd: service '$service', stage" "$LOG")
     explains "$line" "$stage" "$service" "$text" || return 1

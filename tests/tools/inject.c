@@ -4,23 +4,30 @@
  *   inject [OPTION ...] -- COMMAND ...                runs the command traced, with everything that it starts
  *   inject --attach PID [OPTION ...] [-- COMMAND ...] traces what runs already; the command itself is not traced
  *
- * Which call:  --role ROLE (its process; default any)   --call NAME   --text PART (of its first or second argument, a
- *              path)   --nth N (of those that fit, from 1)   --times K (that one and the next K-1, default 1)
- * What then:   --error NAME or "fit" (one that this call might give)   --kill (SIGKILL instead of the call)
- * What comes:  --log FILE: "count ROLE N" per process; with --list "call ROLE N NAME" per call as well; "hit ROLE N
- *              NAME"; and "seal ROLE CALL" for each call that succeeded of those that take rights away (below).
- *              --seconds S: the longest that it waits (60).
+ *   which call      --role ROLE     of that process (default: any)
+ *                   --after NAME    only behind the first such call of it
+ *                   --call NAME     of that name
+ *                   --text PART     whose first or second argument, a path, holds that
+ *                   --nth N         the N-th of those that fit, from 1
+ *                   --times K       that one and the next K - 1
+ *   what then       --error NAME    fails so; "fit": one that this call might give
+ *                   --kill          SIGKILL instead of the call
+ *   what comes out  --log FILE      "count ROLE N" per process; "hit ROLE N NAME"; "seal ROLE CALL" for each call that
+ *                                   succeeded of those that take rights away
+ *                   --list          "call ROLE N NAME" per call as well
+ *   how long        --seconds S     at most (60)
  *
  * Does what `strace -f -e inject=...:when=N` does, but counts per process of one role over all calls, names the
  * process by what it is, tells whether the call was met, and keeps a list of the protections that were really taken: so
  * a start that went on without one shows.
  *
  * Roles: the first process is "start" (or "hostd" when attached); its forks are start.1, start.2 ..; a child with a
- * PID namespace is .initN, a child of that .service; one with a user namespace alone .idmapN.  What execs something
+ * PID namespace is .initN, a child of that .service; one with a user namespace alone .idmapN.  What executes something
  * else than hostd or initsvc is let go.
  *
  * A call that fails is not made, but close: that one is made first, because no kernel leaves a descriptor open.  brk
  * fails as the kernel makes it fail: by saying where the end of the heap is already.
+ *
  * Exit code: that of the command; 3 when no call fitted, 4 when time was up.  x86-64.
  */
 #include <elf.h>
@@ -75,7 +82,7 @@ struct task {
 
 static struct options {
     pid_t attached;
-    const char *role, *call, *text, *error;
+    const char *role, *after, *call, *text, *error;
     unsigned long nth, times;
     bool is_kill, is_listing;
     FILE *log;
@@ -251,6 +258,11 @@ static bool fits(const struct task *task)
     if (!options.is_kill &&
         (number == SYS_exit || number == SYS_exit_group || number == SYS_rt_sigreturn || number == SYS_restart_syscall))
         return false;
+    static bool is_after;
+    if (options.after && !is_after) {
+        is_after = strcmp(options.after, call_name(number)) == 0;
+        return false;
+    }
     if (options.call && strcmp(options.call, call_name(number)) != 0)
         return false;
     return !options.text || holds_text(task, task->entry.rdi, options.text) ||
@@ -556,13 +568,19 @@ static unsigned long number(const char *text)
 
 int main(int argc, char **argv)
 {
-    static const struct option known[] = {
-        {"attach", required_argument, NULL, 'a'},  {"role", required_argument, NULL, 'r'},
-        {"call", required_argument, NULL, 'c'},    {"text", required_argument, NULL, 't'},
-        {"nth", required_argument, NULL, 'n'},     {"times", required_argument, NULL, 'k'},
-        {"error", required_argument, NULL, 'e'},   {"kill", no_argument, NULL, 'K'},
-        {"log", required_argument, NULL, 'l'},     {"list", no_argument, NULL, 'L'},
-        {"seconds", required_argument, NULL, 's'}, {NULL, 0, NULL, 0}};
+    static const struct option known[] = {{"attach", required_argument, NULL, 'a'},
+                                          {"role", required_argument, NULL, 'r'},
+                                          {"call", required_argument, NULL, 'c'},
+                                          {"text", required_argument, NULL, 't'},
+                                          {"after", required_argument, NULL, 'A'},
+                                          {"nth", required_argument, NULL, 'n'},
+                                          {"times", required_argument, NULL, 'k'},
+                                          {"error", required_argument, NULL, 'e'},
+                                          {"kill", no_argument, NULL, 'K'},
+                                          {"log", required_argument, NULL, 'l'},
+                                          {"list", no_argument, NULL, 'L'},
+                                          {"seconds", required_argument, NULL, 's'},
+                                          {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "+", known, NULL)) != -1;) {
         switch (c) {
         case 'a':
@@ -573,6 +591,9 @@ int main(int argc, char **argv)
             break;
         case 'c':
             options.call = optarg;
+            break;
+        case 'A':
+            options.after = optarg;
             break;
         case 't':
             options.text = optarg;
