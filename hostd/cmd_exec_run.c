@@ -120,12 +120,13 @@ static int send_setup(struct run *run, struct err *e)
     struct exec_target *target = run->target;
     FD_AUTO int setup_fd = memfd_create("setup", MFD_CLOEXEC);
     FD_AUTO int own_pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
-    if (setup_fd < 0 || own_pidfd < 0 ||
+    FD_AUTO int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (setup_fd < 0 || own_pidfd < 0 || null_fd < 0 ||
         write(setup_fd, target->setup, target->setup->total_bytes) != (ssize_t)target->setup->total_bytes)
         return err_sys(e, -errno, "write the setup");
     const int first[INIT_FD_FIRST] = {
-        [INIT_FD_SETUP] = setup_fd,      [INIT_FD_HOSTD] = own_pidfd,    [INIT_FD_LOG_A] = run->out_fd,
-        [INIT_FD_LOG_B] = run->error_fd, [INIT_FD_STATUS] = run->out_fd, /* nobody reads a status file here */
+        [INIT_FD_SETUP] = setup_fd,      [INIT_FD_HOSTD] = own_pidfd, [INIT_FD_LOG_A] = run->out_fd,
+        [INIT_FD_LOG_B] = run->error_fd, [INIT_FD_STATUS] = null_fd, /* its status comes as a message */
     };
     memcpy(target->fds, first, sizeof first);
 
