@@ -3,21 +3,23 @@
 # shellcheck shell=bash
 load helpers
 
+LOAD_PIDS=()
 setup() { machine_state >"$BATS_TEST_TMPDIR/before"; }
 teardown() {
-    [ -z "${LOAD_PIDS:-}" ] || end_load
+    [ ${#LOAD_PIDS[@]} = 0 ] || end_load
     app_stop || true
     "$HOSTD" stop --app "$APP" >/dev/null 2>&1 || true
 }
 
-# begin [OPTION ...]: as app_start, but on the port of the suite, so that a second one is a start of the same application.
+# begin: as app_start, but on the port of the suite, so that a second one is a start of the same application.
 begin() {
     : "${PORT:=$(free_port)}"
     export PORT URL=http://127.0.0.1:$PORT Z=http://127.0.0.1:$PORT/zoobar/index.cgi
     mkdir -p "$STATE"
     : >"$LOG"
-    "$HOSTD" start "${LIST:-$ZOOBAR}" --name "$APP" --state-dir "$STATE" --listen "http=127.0.0.1:$PORT" "$@" \
-        >"$LOG" 2>&1 3>&- &
+    local listen=()
+    if grep -q '^ingress' "${LIST:-$ZOOBAR}"; then listen=(--listen "http=127.0.0.1:$PORT"); fi
+    "$HOSTD" start "${LIST:-$ZOOBAR}" --name "$APP" --state-dir "$STATE" "${listen[@]}" >"$LOG" 2>&1 3>&- &
     HOSTD_PID=$!
     echo "$HOSTD_PID" >"$BATS_FILE_TMPDIR/hostd.pid"
     is_up() { grep -q 'is ready:' "$LOG" || gone "$HOSTD_PID"; }
@@ -63,7 +65,7 @@ begin_load() {
 end_load() {
     touch "$BATS_TEST_TMPDIR/stop"
     wait "${LOAD_PIDS[@]}"
-    LOAD_PIDS=
+    LOAD_PIDS=()
 }
 answered() { cat "$BATS_TEST_TMPDIR"/answers.* 2>/dev/null | wc -l; }
 has_answered() { [ "$(answered)" -ge "$1" ]; }
@@ -160,6 +162,26 @@ has_answered() { [ "$(answered)" -ge "$1" ]; }
     log_in carol secret || register carol secret
     everything_answers
     "$HOSTD" stop --app "$APP"
+    nothing_left "$BATS_TEST_TMPDIR/before"
+}
+
+@test "process services are adopted too, and follow a callee that comes back at another address" {
+    LIST=$ROOT/apps/demos/process.toml
+    begin
+    identity >"$BATS_TEST_TMPDIR/identity"
+    crash
+    begin
+    run cat "$LOG"
+    assert_output --partial "$APP is adopted: 4 of 4 services go on"
+    identity | diff "$BATS_TEST_TMPDIR/identity" -
+    # It prints each answer that differs from the last one: a callee that is away, and there again.
+    reached() { "$HOSTD" logs --app "$APP" job | grep -c 'web: 200'; }
+    before=$(reached)
+    kill -KILL "$(service_pid web)"
+    wait_until 15 generation_is web 2
+    again() { [ "$(reached)" -gt "$before" ]; }
+    wait_until 15 again
+    app_stop
     nothing_left "$BATS_TEST_TMPDIR/before"
 }
 
