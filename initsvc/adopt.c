@@ -6,10 +6,11 @@
  * connection is our stage socket, and the old one is closed.
  *
  * Invariants
- *  I1  Only somebody outside our PID namespace, whose id our user namespace does not know, is listened to: the
- * listener's path is below a directory of root's alone, and this holds even if it were not.  In plain mode, where there
- * is no namespace: our own id. I2  A connection that does not say INIT_ADOPT changes nothing; there is at most one. I3
- * Nothing here blocks.
+ *  I1  The listener's path is below a directory of root's alone: that keeps all services away.  Were it open, nobody
+ *      of our own PID namespace and no id that our user namespace knows is listened to (an id of another service looks
+ *      from here like the host's root: unknown).  In plain mode, where there is no namespace: our own id alone.
+ *  I2  A connection that does not say INIT_ADOPT changes nothing; there is at most one.
+ *  I3  Nothing here blocks.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -263,6 +263,45 @@ END
     nothing_left "$BATS_TEST_TMPDIR/before"
 }
 
+# ---- somebody else who says that he is hostd ----
+
+# asks_to_adopt NSENTER OPTION ...: says INIT_ADOPT on the socket of the bank's PID 1, and prints how many bytes come back.
+asks_to_adopt() {
+    local protocol
+    protocol=$(sed -n 's/^protocol //p' "/run/hostd/$APP/ledger")
+    nsenter "$@" python3 - "/run/hostd/$APP/init/bank" $((protocol >> 16)) $(((protocol & 255) - 2)) <<'END'
+import socket, struct, sys
+peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+peer.settimeout(10)
+try:
+    peer.connect(sys.argv[1])
+    peer.send(struct.pack("=I", int(sys.argv[3])).ljust(int(sys.argv[2]), b"\0"))
+    print(len(peer.recv(65536)))
+except PermissionError:
+    print("refused")
+except (ConnectionResetError, BrokenPipeError):
+    print(0)
+END
+}
+
+@test "PID 1 listens to hostd only: root of a service reaches no socket of one, and is not answered if he could" {
+    begin
+    bank=$(init_pid bank)
+    assert_equal "$(asks_to_adopt --user --target "$bank")" refused
+    assert_equal "$(asks_to_adopt --user --target "$(init_pid auth)")" refused
+    # With the directories and the socket open to everybody, which they never are:
+    chmod 0777 /run/hostd "/run/hostd/$APP" "/run/hostd/$APP/init" "/run/hostd/$APP/init/bank"
+    assert_equal "$(asks_to_adopt --user --target "$bank")" 0 # an id of the service's user namespace
+    assert_equal "$(asks_to_adopt --pid --target "$bank")" 0  # a process of its pid namespace
+    register alice secret # hostd's own connection stands: nothing has changed
+    kill -KILL "$(service_pid auth)"
+    wait_until 15 generation_is auth 2
+    everything_answers || register carol secret
+    everything_answers
+    # The host's root may: it is what hostd itself is.
+    [ "$(asks_to_adopt --net --target $$)" -gt 0 ]
+}
+
 # ---- a ledger that lies ----
 
 # lie LINE: what a dead hostd could have left, with the given boot id and service line; then a start, which must not touch
