@@ -36,6 +36,7 @@
 #include <unistd.h>
 
 #include "rootfs/rootfs.h"
+#include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 #include "rpc/base/weaken.h"
 
@@ -450,6 +451,6 @@ int main(void)
     start_child(&init);
     confine(&init);
     if (init_is_process(&init) && init.notify_fd < 0 && !exec_is_on(&init, INIT_EXEC))
-        loop_ready(&init); /* its program runs */
+        init.started_until_ms = clock_ms() + PROCESS_STARTED_MS;
     loop_run(&init);
 }

@@ -83,7 +83,8 @@ struct init {
     int notify_fd; /* of a process: what NOTIFY_SOCKET names; -1 */
 
     pid_t own_pid, service_pid;
-    uint64_t kill_at_ms; /* after INIT_STOP; 0 = not stopping */
+    uint64_t kill_at_ms;       /* after INIT_STOP; 0 = not stopping */
+    uint64_t started_until_ms; /* of a process that says nothing itself: ready when it lives until then; 0 = not so */
     uint64_t ready_at_ms;
     uint64_t ping_at_ms, pinged_at_ms; /* the next NOTE_PING; the one not answered yet; 0 = none */
     bool is_ready;
@@ -152,6 +153,9 @@ void watchdog_begin(struct init *init);
 void watchdog_answered(struct init *init);
 uint64_t watchdog_next_ms(const struct init *init); /* 0 = nothing to do */
 void watchdog_run(struct init *init, uint64_t now_ms);
+
+/* The exec has happened, or the program is ending: those two look alike for a moment. */
+#define PROCESS_STARTED_MS 50u
 
 /* ---- loop.c ---- */
 void note_to_service(struct init *init, const struct note_down *note);

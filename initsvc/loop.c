@@ -424,6 +424,8 @@ static int next_timeout_ms(const struct init *init)
         if (at && (!next || at < next))
             next = at;
     }
+    if (init->started_until_ms && (!next || init->started_until_ms < next))
+        next = init->started_until_ms;
     uint64_t watchdog = watchdog_next_ms(init);
     if (watchdog && (!next || watchdog < next))
         next = watchdog;
@@ -439,6 +441,10 @@ static void run_timers(struct init *init)
     for (uint32_t i = 0; i < init->link_count; i++)
         if (init->links[i].retry_at_ms && init->links[i].retry_at_ms <= now)
             dial(init, i);
+    if (init->started_until_ms && init->started_until_ms <= now) {
+        init->started_until_ms = 0;
+        loop_ready(init);
+    }
     if (init->kill_at_ms && init->kill_at_ms <= now)
         leave_killed(init, "it did not stop in time");
     watchdog_run(init, now);

@@ -418,6 +418,15 @@ wrong() {
     assert_line --partial "needs the library 'libnowhere.so.0', which is not to be found"
 }
 
+@test "a program that ends at once was never ready: the start is refused, with what it said" {
+    demo | sed 's|"-c", "/nginx.conf"|"-c", "/none.conf"|' >"$BATS_TEST_TMPDIR/app.toml"
+    run "$HOSTD" start "$BATS_TEST_TMPDIR/app.toml" --name "$APP" --state-dir "$STATE"
+    assert_failure 1
+    assert_output --partial 'open() "/none.conf" failed'
+    assert_output --partial "service 'web', stage ready: exited with code 1 before it was ready"
+    nothing_left "$BATS_FILE_TMPDIR/before"
+}
+
 @test "plain mode refuses a process service: it would get the host's network" {
     run "$HOSTD" start --plain "$BATS_FILE_TMPDIR/app.toml" --name "$APP" --state-dir "$STATE"
     assert_failure 2
