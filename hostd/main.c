@@ -3,6 +3,7 @@
  *
  * Exit codes: 0 success, 1 failure, 2 wrong usage or a wrong service list.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -98,7 +99,8 @@ static int cmd_help(int argc, char **argv)
 static bool hold_standard_descriptors(void)
 {
     for (int fd = 0; fd <= 2; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_NOCTTY) != fd) /* the lowest that is free */
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", O_RDWR | O_NOCTTY) != fd) /* the lowest that is free */
             return false;
     return true;
 }

@@ -167,7 +167,7 @@ static int write_ledger(struct app *app)
 int rundir_note(struct app *app)
 {
     int result = write_ledger(app);
-    if (result < 0)
+    if (result < 0 && app->has_started) /* before that the start fails, and says it */
         (void)fprintf(stderr, "hostd: write %s/ledger: %s; if hostd died now, the next one could not adopt all\n",
                       app->run_dir, strerror(-result));
     return result;
