@@ -154,6 +154,19 @@ service_uid_base() { awk '$1 == 0 {print $2}' "/proc/$(init_pid "$1")/uid_map"; 
     assert [ -s "$STATE/store/appendonlydir/appendonly.aof.1.incr.aof" ]
 }
 
+@test "hostd dies: processes go on, the next hostd takes them over, and names follow as before" {
+    before=$(service_pid web),$(service_pid store),$(service_pid job)
+    kill -KILL "$(cat "$BATS_FILE_TMPDIR/hostd.pid")"
+    app_start "$BATS_FILE_TMPDIR/app.toml"
+    assert_equal "$(service_pid web),$(service_pid store),$(service_pid job)" "$before"
+    kill -KILL "$(service_pid web)"
+    back() { [ "$(service web '[.state, .generation] | join(" ")')" = "ready 3" ]; }
+    wait_until 10 back
+    named() { grep -qE "^$(link_field web job in .address) +web$" "/proc/$(service_pid job)/root/etc/hosts"; }
+    wait_until 10 named
+    wait_until 10 has_said job 'web: 200 hello from nginx'
+}
+
 @test "a stop asks with SIGTERM: nginx and Redis end as they want to, and nothing is left" {
     app_stop
     assert [ "$(said web '.*signal 15 \(SIGTERM\) received from 1, exiting')" -ge 1 ]
