@@ -135,6 +135,7 @@ static void show_new(int run_fd, struct file files[2], const struct options *opt
     struct rows rows = {0};
     read_new(run_fd, "events.0", &files[0], options->since_ms, &rows);
     read_new(run_fd, "events.1", &files[1], options->since_ms, &rows);
+    read_new(run_fd, "events.0", &files[0], options->since_ms, &rows); /* older ones, if they changed over between */
     if (rows.count > 1)
         qsort(rows.at, rows.count, sizeof *rows.at, by_time);
     for (size_t i = 0; i < rows.count; i++) {

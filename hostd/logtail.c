@@ -22,6 +22,7 @@
 #define TURN_BYTES_MAX (8u << 20) /* of the lines of one turn, where the output may keep us waiting */
 #define WRITE_BYTES 4096u         /* what a pipe that says it is writable takes whole (pipe(7), PIPE_BUF) */
 #define PAGE_BYTES (64u << 10)    /* kept between turns */
+#define PASSES_MAX 4              /* over the files of a service that never stops printing */
 #define HEAD_BYTES 48             /* of a file: its first stamp and some of its first line */
 
 struct followed {
@@ -304,6 +305,19 @@ static void read_new(struct logtail *tail, size_t service, int which)
     }
 }
 
+/* Both files of a service.  PID 1 may change over between the two reads: then the last lines of the first file are
+ * older than those that were just read of the second, and belong in front of them. */
+static void read_service(struct logtail *tail, size_t service)
+{
+    size_t before;
+    int passes = 0;
+    do {
+        before = tail->line_count;
+        read_new(tail, service, 0);
+        read_new(tail, service, 1);
+    } while (tail->line_count > before && ++passes < PASSES_MAX);
+}
+
 /* ---- printing ---- */
 
 static int by_time(const void *a, const void *b)
@@ -406,10 +420,8 @@ bool logtail_print(struct logtail *tail)
     if (tail->page_done < tail->page_bytes && write_page(tail))
         return true; /* new lines wait in their files */
     tail->turn_bytes = 0;
-    for (size_t i = 0; i < tail->count; i++) {
-        read_new(tail, i, 0);
-        read_new(tail, i, 1);
-    }
+    for (size_t i = 0; i < tail->count; i++)
+        read_service(tail, i);
     if (tail->line_count > 1)
         qsort(tail->lines, tail->line_count, sizeof *tail->lines, by_time);
     for (size_t i = 0; i < tail->line_count; i++) {

@@ -25,7 +25,12 @@ spew = 1024
 EOF
     app_start "$BATS_FILE_TMPDIR/app.toml"
 }
-teardown_file() { app_stop; }
+# What a test that failed in the middle left: a follower, services without a hostd.
+teardown() { [ -z "${follower:-}" ] || kill "$follower" 2>/dev/null || true; }
+teardown_file() {
+    app_stop
+    "$HOSTD" stop --app "$APP" 2>/dev/null || true
+}
 
 # hostd's own stdout; and the same lines by hostd logs, without their times.
 shown() { grep -a '^odd ' "$LOG"; }
@@ -188,6 +193,7 @@ name = "quiet"
 [service.odd]
 exec = "$TOOLS/chatter"
 EOF
+    export APP=$APP-quiet
     app_start "$BATS_TEST_TMPDIR/quiet.toml"
     run timeout 20 bash -c '"$HOSTD" logs --app "$APP" -f odd | head -n 1; exit "${PIPESTATUS[0]}"'
     assert_line --partial '| one line'
@@ -208,7 +214,10 @@ exec = "$TOOLS/chatter"
 [service.tick.config]
 tick = 2
 EOF
-    LOG=$BATS_TEST_TMPDIR/full app_start "$BATS_TEST_TMPDIR/full.toml"
+    export APP=$APP-full
+    "$HOSTD" start "$BATS_TEST_TMPDIR/full.toml" --name "$APP" --state-dir "$STATE" >"$BATS_TEST_TMPDIR/full" 2>&1 3>&- &
+    echo $! >"$BATS_FILE_TMPDIR/hostd.pid"
+    wait_until 30 all_ready
     # Ten times what the pipe holds was printed since; and it is still supervised.
     printed() { [ "$(cat "/run/hostd/$APP/logs/tick".* | wc -c)" -ge 655360 ]; }
     wait_until 30 printed
