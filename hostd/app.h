@@ -145,8 +145,6 @@ void supervise_kill_all(struct app *app);
 #define SERVICE_NAME(app, i) ((app)->plan->services[i].manifest->name)
 
 /* ---- rundir.c: /run/hostd/<app> and the data below the state directory ---- */
-#define RUN_ROOT run_root()
-#define STATE_ROOT state_root()
 /* place.c: /run/hostd and /var/lib/hostd; of a user who is not root (plain mode only) directories of his own. */
 const char *run_root(void);
 const char *state_root(void);

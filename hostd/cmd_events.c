@@ -150,7 +150,7 @@ static int show(const char *app_name, const struct options *options, struct err 
 {
     char run_dir[APP_PATH_BYTES];
     struct file files[2] = {{0}};
-    (void)snprintf(run_dir, sizeof run_dir, "%s/%s", RUN_ROOT, app_name);
+    (void)snprintf(run_dir, sizeof run_dir, "%s/%s", run_root(), app_name);
     FD_AUTO int run_fd = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (run_fd < 0)
         return errno == ENOENT ? err_set(e, -ENOENT, "application '%s' does not run", app_name)

@@ -48,7 +48,7 @@ static int show(const char *app_name, const char *service, const struct logtail_
     FREE_AUTO char(*names)[NAME_BYTES] = calloc(MANIFEST_SERVICES_MAX, NAME_BYTES);
     if (!names)
         return err_set(e, -ENOMEM, "no memory");
-    (void)snprintf(run_dir, sizeof run_dir, "%s/%s", RUN_ROOT, app_name);
+    (void)snprintf(run_dir, sizeof run_dir, "%s/%s", run_root(), app_name);
     int count = list_services(run_dir, names, e);
     if (count < 0)
         return count;

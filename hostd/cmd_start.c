@@ -163,8 +163,9 @@ static int open_place(struct app *app, const struct options *options, struct err
     char path[PATH_MAX];
     if (options->state_dir && !realpath(options->state_dir, path) && errno != ENOENT)
         return err_sys(e, -errno, "state directory %s", options->state_dir);
-    int written = options->state_dir ? snprintf(app->state_dir, sizeof app->state_dir, "%s", options->state_dir)
-                                     : snprintf(app->state_dir, sizeof app->state_dir, "%s/%s", STATE_ROOT, app->name);
+    int written = options->state_dir
+                      ? snprintf(app->state_dir, sizeof app->state_dir, "%s", options->state_dir)
+                      : snprintf(app->state_dir, sizeof app->state_dir, "%s/%s", state_root(), app->name);
     if (written >= (int)sizeof app->state_dir)
         return err_set(e, -ENAMETOOLONG, "path of the state directory is over %zu bytes", sizeof app->state_dir - 1);
     if (!app->is_plain)

@@ -136,7 +136,7 @@ static char *ps_answer(struct app *app)
 static int socket_address(const char *app_name, struct sockaddr_un *ret_address, struct err *e)
 {
     *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    int bytes = snprintf(ret_address->sun_path, sizeof ret_address->sun_path, "%s/%s/control", RUN_ROOT, app_name);
+    int bytes = snprintf(ret_address->sun_path, sizeof ret_address->sun_path, "%s/%s/control", run_root(), app_name);
     if (bytes >= (int)sizeof ret_address->sun_path)
         return err_set(e, -ENAMETOOLONG, "name of application '%s' is too long", app_name);
     return 0;
@@ -335,7 +335,7 @@ void control_accept(struct app *app)
 
 int control_list(char names[][NAME_BYTES], size_t max)
 {
-    DIR *directory = opendir(RUN_ROOT);
+    DIR *directory = opendir(run_root());
     size_t count = 0;
     if (!directory)
         return errno == ENOENT ? 0 : -errno;
@@ -355,7 +355,7 @@ int control_choose(const char *app_name, char ret_name[NAME_BYTES], struct err *
     }
     int count = control_list(names, ARRAY_COUNT(names));
     if (count < 0)
-        return err_sys(e, count, "read %s", RUN_ROOT);
+        return err_sys(e, count, "read %s", run_root());
     if (count == 0)
         return err_set(e, -ENOENT, "no application runs");
     if (count > 1)

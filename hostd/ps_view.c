@@ -165,7 +165,7 @@ int ps_collect(const char *app_name, const char *command, json_t *services)
     struct cgroup_trees trees;
     int count = app_name ? 1 : control_list(names, APPS_MAX), code = 0;
     if (count < 0) {
-        (void)fprintf(stderr, "hostd %s: read %s: %s\n", command, RUN_ROOT, strerror(-count));
+        (void)fprintf(stderr, "hostd %s: read %s: %s\n", command, run_root(), strerror(-count));
         return 1;
     }
     for (int i = 0; i < count; i++) {

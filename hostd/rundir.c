@@ -73,9 +73,9 @@ static int make_directory(const char *path, struct err *e)
 int rundir_claim_ids(const char *app_name, uint32_t *ret_uid_base, struct err *e)
 {
     bool is_used[IDS_APPS] = {false};
-    FD_AUTO int root_fd = open(RUN_ROOT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    FD_AUTO int root_fd = open(run_root(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root_fd < 0 || flock(root_fd, LOCK_EX) < 0) /* ends with this function: two starts choose one after the other */
-        return err_sys(e, -errno, "lock %s", RUN_ROOT);
+        return err_sys(e, -errno, "lock %s", run_root());
     char names[IDS_APPS * 2][NAME_BYTES];
     int count = control_list(names, ARRAY_COUNT(names));
     for (int i = 0; i < count; i++) {
@@ -204,10 +204,10 @@ static int open_state(struct app *app, struct err *e)
 
 int rundir_lock(struct app *app, struct err *e)
 {
-    (void)snprintf(app->run_dir, sizeof app->run_dir, "%s/%s", RUN_ROOT, app->name);
+    (void)snprintf(app->run_dir, sizeof app->run_dir, "%s/%s", run_root(), app->name);
     int result = -ENOENT;
     for (int tries = 0; result == -ENOENT && tries < 3; tries++) { /* the last stop of others removes the root */
-        result = make_directory(RUN_ROOT, e);
+        result = make_directory(run_root(), e);
         if (result == 0)
             result = make_directory(app->run_dir, e);
     }
@@ -242,7 +242,7 @@ int rundir_open(struct app *app, struct err *e)
     int result = rundir_lock(app, e);
     if (result < 0 && app->lock_fd < 0) {
         (void)rmdir(app->run_dir); /* when it is empty: without its lock no more than that is ours */
-        (void)rmdir(RUN_ROOT);
+        (void)rmdir(run_root());
     }
     if (result < 0)
         return result;
@@ -285,7 +285,7 @@ void rundir_close(struct app *app)
             if (access(app->run_dir, F_OK) < 0 && errno == ENOENT)
                 break;
         }
-        (void)rmdir(RUN_ROOT); /* stays while another application runs */
+        (void)rmdir(run_root()); /* stays while another application runs */
     }
     fd_close(&app->lock_fd);
     fd_close(&app->run_fd);

@@ -39,15 +39,15 @@ static int read_file(int run_fd, const char *app_name, const char *name, size_t 
     struct stat status;
     FD_AUTO int fd = openat(run_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 || fstat(fd, &status) < 0)
-        return err_sys(e, -errno, "open %s/%s/%s", RUN_ROOT, app_name, name);
+        return err_sys(e, -errno, "open %s/%s/%s", run_root(), app_name, name);
     if (status.st_size <= 0 || (size_t)status.st_size > bytes_max)
-        return err_set(e, -EPROTO, "%s/%s/%s has a wrong size", RUN_ROOT, app_name, name);
+        return err_set(e, -EPROTO, "%s/%s/%s has a wrong size", run_root(), app_name, name);
     size_t bytes = (size_t)status.st_size;
     FREE_AUTO char *text = calloc(1, bytes + 1);
     if (!text)
         return err_set(e, -ENOMEM, "no memory for %zu bytes", bytes);
     if (read(fd, text, bytes) != (ssize_t)bytes)
-        return err_set(e, -EPROTO, "%s/%s/%s is being written; try again", RUN_ROOT, app_name, name);
+        return err_set(e, -EPROTO, "%s/%s/%s is being written; try again", run_root(), app_name, name);
     *ret_text = text;
     *ret_bytes = bytes;
     text = NULL;
@@ -57,7 +57,7 @@ static int read_file(int run_fd, const char *app_name, const char *name, size_t 
 int runlist_read(const char *app_name, char ret_path[RUNLIST_PATH_BYTES], struct manifest **ret_manifest, struct err *e)
 {
     char directory[APP_PATH_BYTES];
-    (void)snprintf(directory, sizeof directory, "%s/%.*s", RUN_ROOT, NAME_BYTES - 1, app_name);
+    (void)snprintf(directory, sizeof directory, "%s/%.*s", run_root(), NAME_BYTES - 1, app_name);
     FD_AUTO int run_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (run_fd < 0)
         return errno == ENOENT ? err_set(e, -ENOENT, "application '%s' does not run", app_name)

@@ -161,7 +161,7 @@ limit() { awk -v name="$2" 'index($0, name) == 1 {sub(name, ""); print $1 ":" $2
 
 @test "a limit that the kernel does not take is a refusal that names service and file, whatever is accepted to be missing" {
     printf '[app]\nname = "x"\n[service.one]\nexec = "%s/bin/echo"\nmemory = "12M"\npids = 4\ncpu = 10\naccept_missing = ["memory", "pids", "cpu"]\n' "$BUILD" >"$BATS_TEST_TMPDIR/one.toml"
-    files=(memory.limit_in_bytes pids.max cpu.cfs_quota_us memory/hostd/$APP-one/one/tasks)
+    files=(memory.limit_in_bytes pids.max cpu.cfs_quota_us "memory/hostd/$APP-one/one/tasks")
     if is_v2; then files=(memory.max pids.max cpu.max cgroup.subtree_control); fi
     for file in "${files[@]}"; do
         run "$TOOLS/inject" --role start.2 --call openat --text "$file" --error EACCES -- \
