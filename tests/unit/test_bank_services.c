@@ -514,6 +514,7 @@ static void hashing_is_bounded(void **state)
     int done = 0, exhausted = 0;
     login.username = "alice";
     login.password = "wrong";
+    uint64_t asked_ms = clock_ms();
     for (int k = 0; k < LOGINS; k++)
         (void)ask(dynamic_to_auth, "Auth.Login", &login);
     int another = wire_connect(auth_from_bank);
@@ -535,11 +536,13 @@ static void hashing_is_bounded(void **state)
         done += status == RPC_UNAUTHENTICATED;
         exhausted += status == RPC_RESOURCE_EXHAUSTED;
     }
+    uint64_t all_ms = clock_ms() - asked_ms;
     (void)close(another);
-    print_message("# %d hashed, %d turned away, slowest check %d ms, auth %ld KiB\n", done, exhausted, (int)slowest_ms,
-                  rss_kib);
+    print_message("# %d hashed in %d ms, %d turned away, slowest check %d ms, auth %ld KiB\n", done, (int)all_ms,
+                  exhausted, (int)slowest_ms, rss_kib);
     assert_true(done >= 32 && done <= 80);
-    assert_true(slowest_ms < 250); /* one hash takes 40; a check that waited for the queue would take 1,200 */
+    /* One that waited for the queue would take about all of it, however busy the machine is. */
+    assert_true(slowest_ms < all_ms / 2);
     assert_true(rss_kib < 64 * 1024);
     struct token again;
     assert_int_equal(enter("Auth.Login", "alice", "secret", &again), RPC_OK);
