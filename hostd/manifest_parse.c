@@ -3,8 +3,8 @@
  *
  * Pure but for what struct manifest_io is asked.  Runs in the unprivileged child of manifest_load().
  *
- *   text ─▶ toml_tree_parse() ─▶ take_root(): tables of keys take their values  ─▶ check_unique(), take_links() ─▶
- * emit()
+ *   text ─▶ toml_depth_is_bounded() ─▶ toml_tree_parse() ─▶ take_root(): tables of keys take their values
+ *        ─▶ check_unique(), take_links() ─▶ emit()
  *
  * Invariants
  *  I1  Every error of meaning is reported, each once, at the place that has to be changed; what follows only from an
@@ -27,6 +27,7 @@
 #include "hostd/schema.h"
 #include "hostd/suggest.h"
 #include "hostd/toml.h"
+#include "hostd/toml_depth.h"
 #include "rpc/base/own.h"
 #include "rpc/base/weaken.h"
 
@@ -1508,8 +1509,11 @@ int manifest_parse(const char *text, size_t bytes, const char *name, const char 
 
     struct toml_tree *root = NULL;
     struct toml_tree_error error;
+    uint32_t line, column;
     if (is_blank(text, bytes))
         report_add(&b->report, 1, 1, "the file is empty: a list has an [app] and services");
+    else if (!toml_depth_is_bounded(text, bytes, &line, &column))
+        report_add(&b->report, line, column, "a key of more than %u parts", TOML_KEY_PARTS_MAX);
     else if (toml_tree_parse(text, bytes, &root, &error) < 0)
         add_syntax_error(&b->report, &error);
     else

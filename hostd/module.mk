@@ -17,4 +17,4 @@ $(B)/man/%: hostd/man/%.scd
 	scdoc <$< >$@
 
 # What a unit test of the service list links: everything of it that is pure.
-MANIFEST_SOURCES := $(addprefix hostd/,manifest.c manifest_parse.c rules.c report.c suggest.c schema.c toml.cpp closure.c elf.c) rpc/base/err.c
+MANIFEST_SOURCES := $(addprefix hostd/,manifest.c manifest_parse.c rules.c report.c suggest.c schema.c toml.cpp toml_depth.c closure.c elf.c) rpc/base/err.c

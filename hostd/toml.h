@@ -4,8 +4,8 @@
  * A shim over libtomlplusplus (toml.cpp is the only C++ of the project); it knows nothing of services.
  * Order of use: toml_tree_parse(), walk from the root, toml_tree_free().
  *
- * Runs in the unprivileged child of manifest_load().  Without memory, and on nesting so deep that the library runs out
- * of stack, the process ends: that is what the child is for.
+ * Runs in the unprivileged child of manifest_load().  Without memory the process ends: that is what the child is for.
+ * So it would on keys of very many parts, which toml_depth_is_bounded() is asked about first.
  */
 #ifndef HOSTD_TOML_H
 #define HOSTD_TOML_H

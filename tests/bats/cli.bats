@@ -206,3 +206,10 @@ CASES
     assert_failure 1
     assert_equal "${#lines[@]}" 1
 }
+
+@test "a key of a million parts is an error of the list with its place, not the end of the parser" {
+    { printf '[app]\nname = "x"\na'; yes .a | head -n 1000000 | tr -d '\n'; echo ' = 1'; } >"$BATS_TEST_TMPDIR/deep.toml"
+    run "$HOSTD" check "$BATS_TEST_TMPDIR/deep.toml"
+    assert_failure 2
+    assert_line --index 0 --partial "deep.toml:3:1: a key of more than 64 parts"
+}
