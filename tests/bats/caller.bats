@@ -234,7 +234,7 @@ trusting_design() {
         own_namespace() { [ "$(readlink "/proc/$1/ns/net")" != "$(readlink /proc/self/ns/net)" ] && grep -q . "/proc/$1/uid_map"; }
         wait_until 5 own_namespace $!
     done
-    inside() { nsenter --user --net --target "$@"; }
+    inside() { nsenter --user --net --target "$@"; } # not in the background: $! would be a shell's around it
     for name in profile dynamic; do
         eval "peer=\$pid_$name"
         nsenter --net --target "$pid_bank" ip link add name "${name}0" type veth peer name bank netns "$peer"
@@ -248,7 +248,7 @@ trusting_design() {
         ip addr add 10.9.0.3/31 dev dynamic0; ip link set dynamic0 up'
     inside "$pid_profile" bash -c 'ip addr add 10.9.0.0/31 dev bank; ip link set bank up'
     inside "$pid_dynamic" bash -c 'ip addr add 10.9.0.2/31 dev bank; ip link set bank up'
-    inside "$pid_bank" "$TOOLS/addrtrust" 7000 10.9.0.1=profile 10.9.0.3=dynamic >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+    nsenter --user --net --target "$pid_bank" "$TOOLS/addrtrust" 7000 10.9.0.1=profile 10.9.0.3=dynamic >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
     TRUSTING_PIDS+=" $!"
     wait_until 5 grep -q listening "$BATS_TEST_TMPDIR/out"
     ask='exec 5<>/dev/tcp/$0/7000; cat <&5'
@@ -266,7 +266,7 @@ trusting_design() {
         ip addr add 10.9.0.1/24 dev all0; ip link set profile0 up; ip link set dynamic0 up; ip link set all0 up'
     inside "$pid_profile" bash -c 'ip addr add 10.9.0.2/24 dev bank; ip link set bank up'
     inside "$pid_dynamic" bash -c 'ip addr add 10.9.0.3/24 dev bank; ip link set bank up'
-    inside "$pid_bank" "$TOOLS/addrtrust" 7000 10.9.0.2=profile 10.9.0.3=dynamic >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+    nsenter --user --net --target "$pid_bank" "$TOOLS/addrtrust" 7000 10.9.0.2=profile 10.9.0.3=dynamic >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
     TRUSTING_PIDS+=" $!"
     wait_until 5 grep -q listening "$BATS_TEST_TMPDIR/out"
     ask='exec 5<>/dev/tcp/10.9.0.1/7000; cat <&5'
