@@ -12,7 +12,7 @@ $(BENCH_TOOLS):
 	$(CC) $(CFLAGS) -static -Wl,--gc-sections -o $@ $(filter-out %.a,$^) $(filter %.a,$^) -luring -lprotobuf-c
 
 .PHONY: bench bench-tools deps-bench
-bench-tools: $(BENCH_TOOLS)
+bench-tools: $(BENCH_TOOLS) $(B)/test-bin/attack # the flood of flood.syn
 test-tools: $(BENCH_TOOLS) # tests/bats/bench.bats
 deps-bench:
 	$(call install,$(RUN_PACKAGES) $(BENCH_PACKAGES))

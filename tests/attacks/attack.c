@@ -47,7 +47,7 @@ struct io_uring ring;
 
 static bool is_ring_ours = true;
 static char **arguments; /* NAME=VALUE, of the command line */
-static const struct row *const groups[] = {rows_identity, rows_escape, rows_files, rows_net, rows_kernel};
+static const struct row *const groups[] = {rows_identity, rows_escape, rows_files, rows_net, rows_frames, rows_kernel};
 
 /* ---- what a try came to ---- */
 
@@ -126,6 +126,13 @@ const char *argument(const char *name)
             return *at + length + 1;
     (void)snprintf(key, sizeof key, "args.%s", name);
     return contract ? configured(key) : "";
+}
+
+struct sockaddr_in address_of(const char *argument_name, uint16_t port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    (void)inet_pton(AF_INET, argument(argument_name), &address.sin_addr);
+    return address;
 }
 
 static int open_contract(void);

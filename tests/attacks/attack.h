@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <liburing.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,7 +29,8 @@ struct row {
     bool is_inline; /* not in a child of its own: it needs the process that the ring belongs to */
 };
 
-extern const struct row rows_identity[], rows_escape[], rows_files[], rows_net[], rows_kernel[]; /* end with id NULL */
+extern const struct row rows_identity[], rows_escape[], rows_files[], rows_net[], rows_frames[],
+    rows_kernel[]; /* end with id NULL */
 
 /* Notes one try: result < 0 is the errno that refused it, anything else is success. */
 void tried(struct attempt *a, const char *what, long result);
@@ -45,6 +47,10 @@ static inline long call_result(long result)
 
 /* NAME=VALUE of the command line, or args.NAME of the service's configuration; "" where there is none. */
 const char *argument(const char *name);
+/* The IPv4 address that an argument holds, with a port. */
+struct sockaddr_in address_of(const char *argument_name, uint16_t port);
+#define PORT_OF_LINKS 7000
+#define WAIT_MS 300 /* for an answer over a veth pair, which takes less than one */
 
 /* Writes the row's line: for a program that a row execs. */
 void report(const char *id, const struct attempt *a);

@@ -18,14 +18,12 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#include "rpc/base/clock.h"
 #include "rpc/base/hash.h"
 #include "rpc/base/own.h"
 #include "rpc/frame.h"
 #include "tests/attacks/attack.h"
 
 #define PAYLOAD_BYTES_MAX 1024u
-#define PORT_OF_LINKS 7000
 #define ANSWER_MS_MAX 3000
 
 /* One end of a link: a slot of the sealed ring, or a socket. */
@@ -47,13 +45,12 @@ static struct wire wire_open(const char *callee)
 {
     struct wire wire = {.slot = -1, .fd = -1};
     const struct contract_link *link = ring_link(LINK_OUT, callee);
-    struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons(PORT_OF_LINKS)};
+    struct sockaddr_in peer = address_of("peer", PORT_OF_LINKS);
     struct timeval patience = {.tv_sec = ANSWER_MS_MAX / 1000};
     if (has_ring()) {
         wire.slot = link ? (int)link->slot_first : -1;
         return wire;
     }
-    (void)inet_pton(AF_INET, argument("peer"), &peer.sin_addr);
     wire.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     (void)setsockopt(wire.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience); /* a wait more, at worst */
     if (wire.fd >= 0 && connect(wire.fd, (struct sockaddr *)&peer, sizeof peer) < 0)
@@ -525,35 +522,22 @@ static void honest_call(struct attempt *a)
         won(a, "answered, as '%s'", answer.caller);
 }
 
-/* How long a call takes, for what others notice of a flood: p50 and p99 of 5,000. */
-#define LATENCY_CALLS 5000u
-
-static int by_size(const void *x, const void *y)
-{
-    const long *one = x, *two = y;
-    return *one < *two ? -1 : *one > *two;
-}
-
-static void latency(struct attempt *a)
-{
-    static long took_ns[LATENCY_CALLS];
-    struct wire wire = wire_open("witness");
-    struct answer answer;
-    for (size_t i = 0; i < LATENCY_CALLS; i++) {
-        uint64_t began_ns = clock_ns();
-        if (call(&wire, "Witness.Note", "", &answer) < 0)
-            return;
-        took_ns[i] = (long)(clock_ns() - began_ns);
-    }
-    qsort(took_ns, LATENCY_CALLS, sizeof took_ns[0], by_size);
-    refused(a, "p50 %ld us, p99 %ld us", took_ns[LATENCY_CALLS / 2] / 1000, took_ns[LATENCY_CALLS / 100 * 99] / 1000);
-}
-
 const struct row rows_identity[] = {
-    {"I01", claim_a_name, true},       {"I02", reuse_a_pid},           {"I02b", reuse_a_pid_against_pids},
-    {"I03", slot_to_descriptor, true}, {"I03b", install_a_slot, true}, {"I03c", give_a_descriptor_away, true},
-    {"I06", undeclared_method, true},  {"I07", leave_requests_behind}, {"I07b", count_stale},
-    {"I10", oversized_frame},          {"I10b", broken_frames},        {"I10c", duplicate_id},
-    {"I10d", cancel_anothers_call},    {"I10e", one_byte_writes},      {"I11", claim_through_a_middle, true},
-    {"honest", honest_call},           {"latency", latency},           {NULL, NULL},
+    {"I01", claim_a_name, true},
+    {"I02", reuse_a_pid},
+    {"I02b", reuse_a_pid_against_pids},
+    {"I03", slot_to_descriptor, true},
+    {"I03b", install_a_slot, true},
+    {"I03c", give_a_descriptor_away, true},
+    {"I06", undeclared_method, true},
+    {"I07", leave_requests_behind},
+    {"I07b", count_stale},
+    {"I10", oversized_frame},
+    {"I10b", broken_frames},
+    {"I10c", duplicate_id},
+    {"I10d", cancel_anothers_call},
+    {"I10e", one_byte_writes},
+    {"I11", claim_through_a_middle, true},
+    {"honest", honest_call},
+    {NULL, NULL},
 };

@@ -1,17 +1,16 @@
 /*
- * net.c - rows I04, I05, I12 and N01 to N10: other addresses, other wires, the host's network, other kinds of socket.
+ * net.c - rows I04, I05, I12 and N01 to N10: other addresses, other wires, the host's network, other kinds of socket;
+ * for frames made by hand see frames.c.
  *
  * Arguments: own, peer (addresses of the two ends of one's own wire, which goes to a callee), dev (its interface here),
  * other (the callee's address on somebody else's wire), back (the caller's address on a wire that leads here), port and
  * name (a TCP port of 127.0.0.1 and an abstract name that the host listens on), control (hostd's socket).
  *
- * Raw netlink and raw frames: nothing that a library would do before or after.
+ * Raw netlink: nothing that a library would do before or after.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/if_addr.h>
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -21,28 +20,15 @@
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/ip_icmp.h>
-#include <netinet/tcp.h>
-#include <netinet/udp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 
 #include "rpc/base/own.h"
 #include "tests/attacks/attack.h"
-
-#define WAIT_MS 300 /* for an answer over a veth pair, which takes less than one */
-#define PORT_OF_LINKS 7000
-
-static struct sockaddr_in address_of(const char *argument_name, uint16_t port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    (void)inet_pton(AF_INET, argument(argument_name), &address.sin_addr);
-    return address;
-}
 
 static bool bind_to_device(int fd)
 {
@@ -274,157 +260,7 @@ static void tunnels(struct attempt *a)
     tried(a, "raw ICMP", icmp < 0 ? -errno : 0);
 }
 
-/* ---- N04, N09: frames by hand ---- */
-
-struct raw {
-    int fd;
-    struct sockaddr_ll to;
-    unsigned char own_mac[6];
-};
-
-/* The peer's MAC is made from its address (netconf): 02:00 and the four bytes of it. */
-static bool raw_open(struct raw *raw)
-{
-    struct sockaddr_in own = address_of("own", 0);
-    *raw = (struct raw){.to = {.sll_family = AF_PACKET,
-                               .sll_protocol = htons(ETH_P_ALL),
-                               .sll_ifindex = (int)if_nametoindex(argument("dev")),
-                               .sll_halen = 6}};
-    raw->own_mac[0] = 2;
-    memcpy(raw->own_mac + 2, &own.sin_addr, 4);
-    raw->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
-    return raw->fd >= 0 && bind(raw->fd, (struct sockaddr *)&raw->to, sizeof raw->to) == 0;
-}
-
-static long raw_send(const struct raw *raw, const void *frame, size_t bytes)
-{
-    return call_result(sendto(raw->fd, frame, bytes, 0, (const struct sockaddr *)&raw->to, sizeof raw->to));
-}
-
-/* An answer of this ethertype (and IP protocol, where it is not 0) from the other end, within WAIT_MS. */
-static bool raw_answered(const struct raw *raw, uint16_t ether_type, uint8_t ip_protocol)
-{
-    unsigned char frame[2048];
-    struct sockaddr_ll from;
-    socklen_t from_bytes = sizeof from;
-    struct pollfd poll_fd = {.fd = raw->fd, .events = POLLIN};
-    for (int i = 0; i < 64 && poll(&poll_fd, 1, WAIT_MS) == 1; i++) {
-        ssize_t got = recvfrom(raw->fd, frame, sizeof frame, 0, (struct sockaddr *)&from, &from_bytes);
-        if (got < 34 || from.sll_pkttype == PACKET_OUTGOING)
-            continue;
-        if ((frame[12] << 8 | frame[13]) == ether_type && (ip_protocol == 0 || frame[14 + 9] == ip_protocol))
-            return true;
-    }
-    return false;
-}
-
-static void packet_socket(struct attempt *a)
-{
-    struct raw raw;
-    if (!raw_open(&raw)) {
-        tried(a, "AF_PACKET", -errno);
-        return;
-    }
-    const unsigned char frame[60] = {[0] = 255, 255, 255, 255, 255, 255, [12] = 0x88, 0xb5};
-    tried(a, "a frame of an unknown kind", raw_send(&raw, frame, sizeof frame));
-}
-
-static uint16_t checksum(const void *data, size_t bytes)
-{
-    const unsigned char *at = data;
-    uint32_t sum = 0;
-    for (size_t i = 0; i + 1 < bytes; i += 2)
-        sum += (uint32_t)(at[i] << 8 | at[i + 1]);
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return htons((uint16_t)~sum);
-}
-
-static void put_ethernet(const struct raw *raw, unsigned char *frame, bool is_broadcast)
-{
-    struct sockaddr_in peer = address_of("peer", 0);
-    memset(frame, 255, 6);
-    if (!is_broadcast) {
-        frame[0] = 2, frame[1] = 0;
-        memcpy(frame + 2, &peer.sin_addr, 4);
-    }
-    memcpy(frame + 6, raw->own_mac, 6);
-}
-
-/* IPv4 with a UDP datagram, or a part of one, to port 53 of the peer. */
-static size_t put_udp(unsigned char *at, uint16_t fragment_bits, bool is_first)
-{
-    struct sockaddr_in own = address_of("own", 0), peer = address_of("peer", 0);
-    struct iphdr ip = {.version = 4,
-                       .ihl = 5,
-                       .tot_len = htons(20 + 16),
-                       .id = htons(77),
-                       .frag_off = htons(fragment_bits),
-                       .ttl = 64,
-                       .protocol = IPPROTO_UDP,
-                       .saddr = own.sin_addr.s_addr,
-                       .daddr = peer.sin_addr.s_addr};
-    struct udphdr udp = {.source = htons(5353), .dest = htons(53), .len = htons(fragment_bits ? 32 : 16)};
-    ip.check = checksum(&ip, sizeof ip);
-    memcpy(at, &ip, sizeof ip);
-    memset(at + 20, 'x', 16);
-    if (is_first)
-        memcpy(at + 20, &udp, sizeof udp);
-    return 36;
-}
-
-static void ask_for_addresses(struct attempt *a)
-{
-    struct raw raw;
-    if (!raw_open(&raw)) {
-        tried(a, "AF_PACKET", -errno);
-        return;
-    }
-    struct sockaddr_in own = address_of("own", 0), peer = address_of("peer", 0);
-    unsigned char arp[60] = {[12] = 8, 6, 0, 1, 8, 0, 6, 4, 0, 1};
-    put_ethernet(&raw, arp, true);
-    memcpy(arp + 22, raw.own_mac, 6);
-    memcpy(arp + 28, &own.sin_addr, 4);
-    memcpy(arp + 38, &peer.sin_addr, 4);
-    (void)raw_send(&raw, arp, sizeof arp);
-    if (raw_answered(&raw, ETH_P_ARP, 0))
-        won(a, "ARP was answered");
-    refused(a, "no answer");
-}
-
-static void tagged_frames(struct attempt *a)
-{
-    struct raw raw;
-    if (!raw_open(&raw)) {
-        tried(a, "AF_PACKET", -errno);
-        return;
-    }
-    unsigned char vlan[80] = {[12] = 0x81, 0, 0, 0, 8, 0}; /* tag 0, which the kernel takes off */
-    put_ethernet(&raw, vlan, false);
-    size_t bytes = put_udp(vlan + 18, 0, true);
-    (void)raw_send(&raw, vlan, 18 + bytes);
-    if (raw_answered(&raw, ETH_P_IP, IPPROTO_ICMP))
-        won(a, "a tagged datagram was answered");
-    refused(a, "no answer");
-}
-
-static void fragments(struct attempt *a)
-{
-    struct raw raw;
-    if (!raw_open(&raw)) {
-        tried(a, "AF_PACKET", -errno);
-        return;
-    }
-    for (int part = 0; part < 2; part++) {
-        unsigned char frame[80] = {[12] = 8, 0};
-        put_ethernet(&raw, frame, false);
-        size_t bytes = put_udp(frame + 14, part == 0 ? 0x2000 : 2, part == 0); /* more fragments; offset of 16 bytes */
-        (void)raw_send(&raw, frame, 14 + bytes);
-    }
-    if (raw_answered(&raw, ETH_P_IP, IPPROTO_ICMP))
-        won(a, "a datagram in fragments was answered");
-    refused(a, "no answer");
-}
+/* ---- N09: a route of one's own ---- */
 
 static void source_route(struct attempt *a)
 {
@@ -504,27 +340,6 @@ static void open_backwards(struct attempt *a)
     try_tcp(a, "against the link's direction", &back, false);
 }
 
-/* Connections that are never used, for a second.  The answer says how many were begun. */
-static void connection_flood(struct attempt *a)
-{
-    struct sockaddr_in to = address_of("peer", PORT_OF_LINKS);
-    struct timespec now, end;
-    int fds[64], next = 0;
-    long begun = 0;
-    for (size_t i = 0; i < ARRAY_COUNT(fds); i++)
-        fds[i] = -1;
-    (void)clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec++;
-    do {
-        fd_close(&fds[next]);
-        fds[next] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        begun += connect(fds[next], (struct sockaddr *)&to, sizeof to) == 0 || errno == EINPROGRESS;
-        next = (next + 1) % (int)ARRAY_COUNT(fds);
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    } while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
-    refused(a, "%ld connections begun in a second", begun);
-}
-
 const struct row rows_net[] = {
     {"I04", another_links_address},
     {"I05", change_the_wire},
@@ -532,17 +347,12 @@ const struct row rows_net[] = {
     {"N01", undeclared_ports},
     {"N02", the_host},
     {"N03", ipv6},
-    {"N04", packet_socket},
-    {"N04b", ask_for_addresses},
-    {"N04c", tagged_frames},
     {"N05", abstract_socket},
     {"N06", socket_families},
     {"N07", flush_the_filter},
     {"N08", turn_the_listener, true},
     {"N08b", open_backwards},
     {"N09", source_route},
-    {"N09b", fragments},
-    {"N09c", connection_flood},
     {"N10", tunnels},
     {NULL, NULL},
 };

@@ -311,13 +311,16 @@ outside_instead() {
 
 # ---- floods ----
 
-@test "N09c: a flood of connections on one link leaves the others their answers" {
+@test "N09c: a flood of SYNs on one link leaves the others their answers, and that link its own afterwards" {
+    local arguments answers=0
     installed
     attacks_toml "$TOOLS/witness" '' '' ''
     app_start "$PLACE/attacks.toml"
-    "$HOSTD" exec --app "$APP" --as-root keeper -- "$ATTACK" N09c "peer=$(link_field witness keeper in .address)" \
-        >"$PLACE/flood" 3>&- &
-    local flood=$! answers=0
+    read -ra arguments <<<"$(attack_arguments | tr '\n' ' ')"
+    received() { awk '$1 == "Tcp:" {received = $11} END {print received}' "/proc/$(init_pid witness)/net/snmp"; }
+    before=$(received)
+    "$ATTACK" --wire "$(init_pid keeper)" N09c ms=3000 "${arguments[@]}" >"$PLACE/flood" 3>&- &
+    local flood=$!
     while ! gone $flood; do
         run "$HOSTD" exec --app "$APP" --as-root bare -- "$ATTACK" honest "peer=$(link_field witness bare in .address)"
         assert_output "honest SUCCEEDED: answered, as 'bare'"
@@ -325,7 +328,12 @@ outside_instead() {
     done
     [ $answers -ge 3 ]
     run cat "$PLACE/flood"
-    assert_output --regexp 'N09c refused: [0-9]{3,} connections begun in a second'
+    assert_output --regexp 'N09c refused: [0-9]+ SYNs, [0-9]+ a second'
+    # All of them passed the filter and were the callee's to refuse.
+    sent=$(sed -E 's/.*refused: ([0-9]+) SYNs.*/\1/' "$PLACE/flood")
+    [ "$sent" -ge 30000 ] && [ $(($(received) - before)) -ge "$sent" ]
+    run try_as root honest
+    assert_output "honest SUCCEEDED: answered, as 'keeper'"
     all_ready
 }
 
