@@ -438,6 +438,35 @@ static void cancel_anothers_call(struct attempt *a)
         refused(a, "the call was answered");
 }
 
+/* WitnessNest { inner { inner { ... } } }, from the innermost outwards; what it costs is four bytes a level. */
+#define LEVELS 12000u
+
+static void deep_nesting(struct attempt *a)
+{
+    static uint8_t bytes[4 * LEVELS + FRAME_HEADER_BYTES];
+    struct wire wire = wire_open("witness");
+    struct answer answer;
+    uint8_t *end = bytes + sizeof bytes, *at = end;
+    for (unsigned i = 0; i < LEVELS; i++) {
+        uint32_t inner_bytes = (uint32_t)(end - at); /* below 2^16: three digits of seven bits */
+        *--at = (uint8_t)(inner_bytes >> 14);
+        *--at = (uint8_t)(inner_bytes >> 7 | 128);
+        *--at = (uint8_t)(inner_bytes | 128);
+        *--at = 2 << 3 | 2;
+    }
+    uint8_t *frame = at - FRAME_HEADER_BYTES;
+    size_t count = put_frame(frame, FRAME_REQUEST, "Witness.Nest", 1, NULL, (size_t)(end - at));
+    long result = wire_send(&wire, frame, count);
+    if (result >= 0)
+        result = await_frame(&wire, &answer);
+    if (result == -EPIPE || result == -ECONNRESET)
+        won(a, "the callee ended");
+    else if (result < 0)
+        tried(a, "call", result);
+    else
+        refused(a, "%s", answer.type == FRAME_REPLY ? "answered" : answer.text);
+}
+
 /* Not refused, and not to be: it is slow for its sender alone. */
 static void one_byte_writes(struct attempt *a)
 {
@@ -537,6 +566,7 @@ const struct row rows_identity[] = {
     {"I10c", duplicate_id},
     {"I10d", cancel_anothers_call},
     {"I10e", one_byte_writes},
+    {"I10f", deep_nesting},
     {"I11", claim_through_a_middle, true},
     {"honest", honest_call},
     {NULL, NULL},

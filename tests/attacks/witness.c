@@ -36,9 +36,15 @@ static enum rpc_status relay(struct rpc_call *call, const WitnessNote *request, 
     return status;
 }
 
+static enum rpc_status nest(struct rpc_call *call, const WitnessNest *request, WitnessSeen *reply)
+{
+    return note(call, &(WitnessNote)WITNESS_NOTE__INIT, reply);
+}
+
 int main(int argc, char **argv)
 {
-    static const struct witness_handlers handlers = {.note = note, .hidden = note, .hold = hold, .relay = relay};
+    static const struct witness_handlers handlers = {
+        .note = note, .hidden = note, .hold = hold, .relay = relay, .nest = nest};
     const struct rpc_interface interfaces[] = {witness_interface(&handlers)};
     const struct rpc_service service = {.interfaces = interfaces, .interface_count = 1};
     return rpc_main(argc, argv, &service);

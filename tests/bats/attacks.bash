@@ -29,6 +29,7 @@ toml_list() {
 attacks_toml() {
     local witness=$1 with=",$2," data='data = ["box"]' den='data = ["den"]'
     # Namespaces that the data's owners do not fit: the rows of those switches need no data.
+    [[ $with != *,nesting,* ]] || witness+=-nested
     [[ $with != *,netns-owner,* ]] || data='' den=''
     {
         cat <<TOML
@@ -80,7 +81,7 @@ allow = ["Witness.Note"]
 [[link]]
 from = "keeper"
 to = "witness"
-allow = ["Witness.Note", "Witness.Hold"]
+allow = ["Witness.Note", "Witness.Hold", "Witness.Nest"]
 [[link]]
 from = "keeper"
 to = "bare"

@@ -143,3 +143,10 @@ succeed() {
     assert_failure 10
     assert_output "I02b SUCCEEDED: a callee that trusts pids sees 'bank'"
 }
+
+@test "I10f: the generator refuses a message type that contains itself" {
+    run "$WEAK/nested/rpcgen" "$BATS_TEST_TMPDIR/witness.rpc"
+    assert_failure
+    assert_output --partial 'method Nest: message WitnessNest contains itself'
+    [ ! -e "$BATS_TEST_TMPDIR/witness.rpc.h" ]
+}
