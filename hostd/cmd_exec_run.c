@@ -11,7 +11,6 @@
  *  I2  A process is ended by a pidfd, after it was seen below initsvc with that pidfd open: never by a bare number.
  *  I3  What comes from inside is not trusted: messages are of one size, numbers are used as numbers, texts are escaped.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -30,6 +29,7 @@
 
 #include "hostd/cmd_exec.h"
 #include "hostd/logtail.h"
+#include "hostd/process.h"
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 #include "rpc/base/weaken.h"
@@ -38,6 +38,7 @@
 #define DRAIN_MS_MAX 200       /* for the last output, when a process could not be ended that holds the pipe */
 #define SERVICE_END_MS_MAX 500 /* from the end of a service's processes to that of its PID 1 */
 #define CHUNK_BYTES 16384      /* copied at once */
+#define REAP_MS 100            /* for one process to end */
 
 /* The guard's one word to the process of the command line. */
 struct report {
@@ -188,65 +189,25 @@ static int start_inside(struct run *run, struct err *e)
 
 /* ---- the guard: end ---- */
 
-/* Parent of a process; 0 when it is gone or a zombie: nothing left to end. */
-static pid_t parent_of(pid_t pid)
-{
-    char path[64], text[512];
-    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (got <= 0)
-        return 0;
-    text[got] = '\0';
-    char state;
-    int parent;
-    const char *name_end = strrchr(text, ')');
-    return name_end && sscanf(name_end, ") %c %d", &state, &parent) == 2 && state != 'Z' ? parent : 0;
-}
-
-static bool is_below(pid_t pid, pid_t top)
-{
-    for (int depth = 0; pid > 1 && depth < 1000; depth++) {
-        pid = parent_of(pid);
-        if (pid == top)
-            return true;
-    }
-    return false;
-}
-
-/* Kills every process below initsvc; how many were found. */
-static int kill_below(const struct run *run)
-{
-    DIR *processes = opendir("/proc");
-    int count = 0;
-    if (!processes)
-        return 0;
-    for (struct dirent *entry; (entry = readdir(processes));) {
-        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (pid <= 1 || !is_below(pid, run->inside_pid))
-            continue;
-        FD_AUTO int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-        if (pidfd < 0 || !is_below(pid, run->inside_pid))
-            continue; /* the number changed hands meanwhile */
-        count++;
-        (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0); /* gone already: as wanted */
-    }
-    (void)closedir(processes);
-    return count;
-}
-
+/* Kills what is below initsvc, child by child: whoever loses a parent there becomes its child in the same moment, so
+ * when it has no child there is nobody. */
 static int end_all(const struct run *run, struct err *e)
 {
     uint64_t end_ms = clock_ms() + END_MS_MAX;
-    int left = 0;
+    pid_t child;
     if (run->inside_fd < 0)
         return 0;
-    while ((left = kill_below(run)) > 0 && clock_ms() < end_ms)
-        (void)usleep(1000);
+    while ((child = process_first_child(run->inside_pid)) > 0 && clock_ms() < end_ms) {
+        FD_AUTO int pidfd = (int)syscall(SYS_pidfd_open, child, 0);
+        if (pidfd >= 0 && process_first_child(run->inside_pid) == child) {
+            (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0); /* gone already: as wanted */
+            (void)process_wait(pidfd, REAP_MS);                            /* and then initsvc reaps it */
+        }
+    }
     (void)syscall(SYS_pidfd_send_signal, run->inside_fd, SIGKILL, NULL, 0);
     struct pollfd ended = {.fd = run->inside_fd, .events = POLLIN};
     (void)poll(&ended, 1, END_MS_MAX); /* a task that the kernel cannot end now ends when it can */
-    return left ? err_set(e, -EBUSY, "%d processes that the command started cannot be ended", left) : 0;
+    return child ? err_set(e, -EBUSY, "process %d, which the command started, cannot be ended", (int)child) : 0;
 }
 
 static void ended_early(const struct run *run, struct report *report)

@@ -175,6 +175,15 @@ daemons() { ps -e -o pid=,comm= | awk '$2 == "attack-daemon" {print $1}'; }
     assert_output 'E08 SUCCEEDED: a daemon'
     none() { [ -z "$(daemons)" ]; }
     wait_until 5 none
+    # Whoever ends just then: parents that are gone before their children were looked at hide nobody.
+    local loops=()
+    for _ in 1 2 3 4; do
+        for _ in {1..25}; do "$HOSTD" exec --app "$APP" --as-root keeper -- "$ATTACK" E08 || true; done >>"$PLACE/daemons" 3>&- &
+        loops+=($!)
+    done
+    wait "${loops[@]}"
+    assert_equal "$(grep -c 'E08 SUCCEEDED' "$PLACE/daemons")" 100
+    wait_until 5 none
     app_stop
 
     weak seccomp
