@@ -143,7 +143,7 @@ static struct conn *wired(const struct link *link)
 
 /*
  * Waits until there is a connection with room for the request.  On RPC_OK *ret_conn is it, valid until the next wait.
- * *now_ms is the time, before and after: the clock is read again only where it had to wait.
+ * *now_ms is the time, before and after: read again only where it had to wait.
  */
 static enum rpc_status wait_for_wire(struct task *task, struct link *link, size_t bytes, uint64_t *now_ms,
                                      uint64_t deadline_ms, struct conn **ret_conn)
@@ -205,7 +205,9 @@ enum rpc_status rpc_invoke(struct rpc_peer *peer, const struct rpc_method *metho
         return fail(task, RPC_UNAVAILABLE, "no link to the service that has %s", method->name);
     struct link *link = &peer->link;
 
-    uint64_t now_ms = clock_ms();
+    uint64_t now_ms = clock_coarse_ms(); /* timers, not this, end the call: a callee may hear of a tick too much */
+    if (now_ms < rt.now_ms)
+        now_ms = rt.now_ms;
     uint64_t deadline_ms = task->deadline_ms ? task->deadline_ms : now_ms + RPC_DEADLINE_MS_DEFAULT;
     if (deadline_ms > task->end_ms)
         deadline_ms = task->end_ms;

@@ -4,8 +4,8 @@
  * Receiving: one RECV at a time into one buffer, which never exceeds what the largest allowed frame needs.  No RECV
  * is armed while there is no room, or while the peer does not take what we have for it (is_paused): then TCP makes the
  * peer wait, and we hold no more for it. Sending: frames gather in one buffer; when nothing is in flight, all of it
- * goes out with one SEND while the next ones gather in the other.  A peer that does not take one SEND within
- * SEND_STALL_MS is broken off.
+ * goes out with one SEND while the next ones gather in the other: usually in the very submission that waits for what
+ * comes next (ring_send_at_once).  A peer that does not take one SEND within SEND_STALL_MS is broken off.
  *
  * Invariants
  *  I1  in_at <= in.used <= in.room <= FRAME_HEADER_BYTES + message_bytes_max (or RECEIVE_BYTES_USUAL, if that is more).
@@ -191,6 +191,13 @@ uint8_t *conn_append(struct conn *conn, const struct frame *frame)
     return at + FRAME_HEADER_BYTES;
 }
 
+static void send_rest(struct conn *conn)
+{
+    if (!conn->stall.place)
+        timer_set(&rt.timers, &conn->stall, rt.now_ms + SEND_STALL_MS);
+    ring_send(&conn->endpoint, conn->flight.at + conn->flight_at, conn->flight.used - conn->flight_at);
+}
+
 static void flush(struct conn *conn)
 {
     if (conn->endpoint.state != ENDPOINT_OPEN || conn->flight.used > 0)
@@ -205,8 +212,10 @@ static void flush(struct conn *conn)
     conn->flight = conn->gather;
     conn->gather = empty;
     conn->flight_at = 0;
-    timer_set(&rt.timers, &conn->stall, rt.now_ms + SEND_STALL_MS);
-    ring_send(&conn->endpoint, conn->flight.at, conn->flight.used);
+    /* Usually the peer takes all of it at once, and nobody waits for that. */
+    bool is_awaited = conn->is_paused || rt.is_stopping || !list_is_empty(&conn->room_waiters);
+    if (is_awaited || !ring_send_at_once(&conn->endpoint, conn->flight.at, conn->flight.used))
+        send_rest(conn);
 }
 
 void conns_flush(void)
@@ -228,7 +237,7 @@ void conn_sent(struct conn *conn, int32_t result)
     if (result > 0)
         conn->flight_at += (uint32_t)result;
     if (conn->flight_at < conn->flight.used) {
-        ring_send(&conn->endpoint, conn->flight.at + conn->flight_at, conn->flight.used - conn->flight_at);
+        send_rest(conn);
         return;
     }
     conn->flight.used = conn->flight_at = 0;

@@ -18,6 +18,15 @@
  */
 #define RING_SPIN_NS 0u
 
+#define FAR_MS 500u     /* a wait for a time farther away may end a tick late */
+#define AT_ONCE_MAX 64u /* sends of one turn that complete only when they fail; more wait for their completion */
+
+static struct at_once {
+    uint64_t data; /* its user_data; 0: it failed, its completion came */
+    int32_t length;
+} at_once[AT_ONCE_MAX];
+static uint32_t at_once_count;
+
 static _Noreturn void fatal(int result, const char *what)
 {
     log_line("rpc: %s: %s", what, strerror(-result));
@@ -81,6 +90,8 @@ void ring_recv(struct endpoint *endpoint, void *bytes, uint32_t length)
 {
     struct io_uring_sqe *sqe = next_sqe();
     io_uring_prep_recv(sqe, (int)endpoint->slot, bytes, length, 0);
+    if (endpoint->is_drained)
+        sqe->ioprio = IORING_RECVSEND_POLL_FIRST; /* spares the kernel the look that would find nothing */
     begin(sqe, OP_RECV, endpoint);
 }
 
@@ -89,6 +100,23 @@ void ring_send(struct endpoint *endpoint, const void *bytes, uint32_t length)
     struct io_uring_sqe *sqe = next_sqe();
     io_uring_prep_send(sqe, (int)endpoint->slot, bytes, length, MSG_NOSIGNAL);
     begin(sqe, OP_SEND, endpoint);
+}
+
+/*
+ * With MSG_DONTWAIT the kernel decides in the submission itself, and with MSG_WAITALL all is sent or the operation has
+ * failed, with what it did send as its result.  So once it was submitted, no completion means success, and the memory
+ * is ours again: see settle().
+ */
+bool ring_send_at_once(struct endpoint *endpoint, const void *bytes, uint32_t length)
+{
+    if (at_once_count == AT_ONCE_MAX)
+        return false;
+    struct io_uring_sqe *sqe = next_sqe();
+    io_uring_prep_send(sqe, (int)endpoint->slot, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL);
+    begin(sqe, OP_SEND, endpoint);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    at_once[at_once_count++] = (struct at_once){.data = sqe->user_data, .length = (int32_t)length};
+    return true;
 }
 
 void ring_read(struct endpoint *endpoint, void *bytes, uint32_t length)
@@ -115,6 +143,7 @@ static void endpoint_freed(struct endpoint *endpoint)
 {
     endpoint->state = ENDPOINT_FREE;
     endpoint->use++;
+    endpoint->is_drained = false;
     if (endpoint->role == ROLE_LISTENER)
         listener_freed((struct listener *)endpoint);
     else
@@ -154,7 +183,14 @@ static void complete_reader(struct reader *reader, int32_t result)
     ring_read(&reader->endpoint, reader->buffer, reader->bytes);
 }
 
-static void complete(uint64_t data, int32_t result)
+static void forget_at_once(uint64_t data)
+{
+    for (uint32_t i = 0; i < at_once_count; i++)
+        if (at_once[i].data == data)
+            at_once[i].data = 0;
+}
+
+static void complete(uint64_t data, int32_t result, uint32_t flags)
 {
     if (data >> 56 == WIRE_TAG) {
         link_wire_came(data, result);
@@ -166,6 +202,10 @@ static void complete(uint64_t data, int32_t result)
     if (kind == OP_CANCEL || !endpoint || endpoint->use != (uint32_t)data)
         return; /* of a cancel only what it cancelled counts */
     endpoint->armed &= (uint8_t) ~(1u << kind);
+    if (kind == OP_RECV)
+        endpoint->is_drained = !(flags & IORING_CQE_F_SOCK_NONEMPTY);
+    else if (kind == OP_SEND)
+        forget_at_once(data);
     if (endpoint->role == ROLE_READER)
         complete_reader((struct reader *)endpoint, result);
     else if (endpoint->role == ROLE_LISTENER)
@@ -191,6 +231,49 @@ void ring_submit(void)
     }
 }
 
+/* Handles the completions that are there; what that submits comes with the next wait. */
+static void drain(void)
+{
+    struct io_uring_cqe *cqe;
+    unsigned head, count;
+    struct {
+        uint64_t data;
+        int32_t result;
+        uint32_t flags;
+    } batch[64];
+    bool is_more;
+    do {
+        is_more = false;
+        count = 0;
+        io_uring_for_each_cqe(&rt.ring, head, cqe)
+        {
+            batch[count].data = cqe->user_data;
+            batch[count].flags = cqe->flags;
+            batch[count++].result = cqe->res;
+            if (count == sizeof batch / sizeof batch[0])
+                break;
+        }
+        io_uring_cq_advance(&rt.ring, count); /* before handling: that may submit, and the kernel wants the room */
+        for (unsigned i = 0; i < count; i++)
+            complete(batch[i].data, batch[i].result, batch[i].flags);
+        if (count == 0 && IO_URING_READ_ONCE(*rt.ring.sq.kflags) & IORING_SQ_CQ_OVERFLOW)
+            is_more = io_uring_get_events(&rt.ring) == 0; /* the kernel kept some for which there was no room */
+    } while (count > 0 || is_more);
+}
+
+/*
+ * Of what was to be sent at once, the first `count` were submitted and every completion was seen: those that did not
+ * fail were sent.  Behind them are new ones.
+ */
+static void settle(uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (at_once[i].data)
+            complete(at_once[i].data, at_once[i].length, 0);
+    at_once_count -= count;
+    memmove(at_once, at_once + count, at_once_count * sizeof at_once[0]);
+}
+
 static bool spin_for_completion(void)
 {
     if (RING_SPIN_NS == 0)
@@ -205,7 +288,7 @@ void ring_wait(uint64_t until_ms)
 {
     struct __kernel_timespec timeout = {0};
     if (until_ms != TIMER_NEVER && until_ms != 0) {
-        uint64_t now_ms = clock_ms();
+        uint64_t now_ms = until_ms > rt.now_ms + FAR_MS ? clock_coarse_ms() : clock_ms();
         uint64_t wait_ms = until_ms > now_ms ? until_ms - now_ms : 0;
         timeout.tv_sec = (long long)(wait_ms / 1000);
         timeout.tv_nsec = (long long)(wait_ms % 1000) * 1000000;
@@ -219,26 +302,9 @@ void ring_wait(uint64_t until_ms)
     if (result < 0 && result != -ETIME && result != -EINTR && result != -EAGAIN)
         fatal(result, "wait for completions");
     rt.now_ms = clock_ms();
-
-    /* Those that are there now: what handling them submits comes with the next wait. */
-    unsigned head, count = 0;
-    struct {
-        uint64_t data;
-        int32_t result;
-    } batch[64];
-    for (;;) {
-        count = 0;
-        io_uring_for_each_cqe(&rt.ring, head, cqe)
-        {
-            batch[count].data = cqe->user_data;
-            batch[count++].result = cqe->res;
-            if (count == sizeof batch / sizeof batch[0])
-                break;
-        }
-        if (count == 0)
-            return;
-        io_uring_cq_advance(&rt.ring, count); /* before handling: that may submit, and the kernel wants the room */
-        for (unsigned i = 0; i < count; i++)
-            complete(batch[i].data, batch[i].result);
-    }
+    if (io_uring_sq_ready(&rt.ring) > 0)
+        ring_submit(); /* the kernel took only a part: short of memory */
+    uint32_t submitted = at_once_count;
+    drain();
+    settle(submitted);
 }

@@ -74,6 +74,7 @@ struct endpoint {
     uint32_t slot, use;
     uint8_t role, state; /* enum endpoint_role, enum endpoint_state */
     uint8_t armed;       /* bits 1 << enum op_kind: at most one of a kind is in flight */
+    bool is_drained;     /* the last RECV left nothing behind */
 };
 
 struct link;
@@ -253,6 +254,12 @@ int ring_open(struct err *e);
 void ring_accept(struct endpoint *listener, uint32_t slot);
 void ring_recv(struct endpoint *endpoint, void *bytes, uint32_t length);
 void ring_send(struct endpoint *endpoint, const void *bytes, uint32_t length);
+/*
+ * Sends what the peer takes at once.  That it took all of it does not end the next wait, but is told by conn_sent()
+ * like any result, after whatever does; less than all of it, or an error (-EAGAIN: nothing yet), ends the wait.  false:
+ * too many in one turn, use ring_send().
+ */
+bool ring_send_at_once(struct endpoint *endpoint, const void *bytes, uint32_t length);
 void ring_read(struct endpoint *endpoint, void *bytes, uint32_t length);
 void ring_cancel(struct endpoint *endpoint, enum op_kind kind);
 /* OPEN -> CLOSING, or straight to FREE; then endpoint_freed(). */

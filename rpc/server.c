@@ -135,9 +135,10 @@ static void answer(struct rpc_call *call, enum rpc_status status, const Protobuf
 
 static struct list *bucket_of(const struct conn *conn, uint32_t id)
 {
+    /* Our callers number their calls by place in a table: those of one connection lie side by side, in few lines of
+     * the cache.  Who numbers them otherwise makes longer chains for himself; the longest has fibres_max calls. */
     uint32_t slot = weakened("cancel-scope") ? 0 : conn->endpoint.slot;
-    uint32_t hash = (id ^ slot * 0x9E3779B9u) * 0x85EBCA6Bu;
-    return &buckets[hash >> 16 & (CALL_BUCKETS - 1)];
+    return &buckets[(id + (slot * 0x9E3779B9u >> 16)) & (CALL_BUCKETS - 1)];
 }
 
 static struct rpc_call *find_call(const struct conn *conn, uint32_t id)
@@ -174,15 +175,17 @@ static void run_call(void *arg)
 {
     const struct request *request = arg; /* valid until we first wait: decoding comes before that */
     struct conn *conn = request->conn;
-    struct rpc_call call = {
-        .task = task_self(),
-        .conn = conn,
-        .id = request->frame->id,
-        .caller = {.name = weakened("caller") ? weaken_claim(request->frame->payload, request->frame->payload_bytes)
-                                              : conn->link->contract->peer,
-                   .generation = conn->generation,
-                   .is_verified = rt.contract->flags & CONTRACT_SEALED},
+    struct rpc_call call; /* not set as a whole: most of it is text, of which one byte counts */
+    call.task = task_self();
+    call.conn = conn;
+    call.id = request->frame->id;
+    call.caller = (struct rpc_caller){
+        .name = weakened("caller") ? weaken_claim(request->frame->payload, request->frame->payload_bytes)
+                                   : conn->link->contract->peer,
+        .generation = conn->generation,
+        .is_verified = rt.contract->flags & CONTRACT_SEALED,
     };
+    call.text[0] = '\0';
     list_append(&conn->calls, &call.conn_node);
     list_append(bucket_of(conn, call.id), &call.bucket_node);
 

@@ -110,6 +110,8 @@ static enum rpc_status big(struct rpc_call *call, const ProbeRequest *request, P
     reply->blob.data = rpc_alloc(request->count);
     if (!reply->blob.data)
         return rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "%u bytes are too many", request->count);
+    for (uint32_t i = 0; i < request->count; i++)
+        reply->blob.data[i] = (uint8_t)(i * 31 >> 3);
     reply->blob.len = request->count;
     return RPC_OK;
 }

@@ -728,6 +728,53 @@ static void a_caller_that_does_not_read_fills_nothing(void **state)
     fd_close(&spec.links[1].fd);
 }
 
+static void what_a_slow_caller_takes_is_whole(void **state)
+{
+    enum { CALLS = 10, BYTES = 60000, ALL_BYTES = CALLS * (BYTES + 100) };
+    uint16_t port, other_port;
+    struct sim sim;
+    struct sim_spec spec = one_caller(&port);
+    spec.links[1] = (struct sim_link){
+        .peer = "other", .direction = LINK_IN, .generation = 1, .fd = wire_listener(&other_port), .allow = {SAY}};
+    spec.link_count = 2;
+    int small = 8192;
+    assert_int_equal(setsockopt(spec.links[0].fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    start(&spec, &sim);
+    FD_AUTO int other = wire_connect(other_port);
+    FD_AUTO int fd = wire_connect(port); /* at the service its socket has the listener's size */
+    for (uint32_t id = 0; id < CALLS; id++) {
+        ask(fd, id, BIG, "", 0, BYTES);
+        expect_say(other, "other", 1); /* the answer was sent, as far as there is room for it */
+    }
+    static uint8_t bytes[ALL_BYTES];
+    size_t have = 0, at = 0, need = 0;
+    uint32_t came = 0; /* a bit per call */
+    while (came != (1u << CALLS) - 1) {
+        /* One byte at least comes soon; what else is there comes with it. */
+        assert_int_equal(raw_take(fd, (char *)bytes + have++, 1), 1);
+        ssize_t got = recv(fd, bytes + have, sizeof bytes - have, MSG_DONTWAIT);
+        have += got > 0 ? (size_t)got : 0;
+        struct frame frame;
+        for (long used; (used = frame_decode(bytes + at, have - at, BYTES + 100, &frame, &need)) != 0;
+             at += (size_t)used) {
+            assert_true(used > 0);
+            assert_int_equal(frame.type, FRAME_REPLY);
+            assert_true(frame.id < CALLS && !(came & 1u << frame.id));
+            came |= 1u << frame.id;
+            ProbeReply *reply = probe_reply__unpack(NULL, frame.payload_bytes, frame.payload);
+            assert_non_null(reply);
+            assert_int_equal(reply->blob.len, BYTES);
+            for (size_t k = 0; k < BYTES; k++)
+                if (reply->blob.data[k] != (uint8_t)(k * 31 >> 3))
+                    fail_msg("answer %u is not what was sent, from byte %zu", frame.id, k);
+            probe_reply__free_unpacked(reply, NULL);
+        }
+    }
+    assert_int_equal(sim_stop(&sim), 0);
+    fd_close(&spec.links[0].fd);
+    fd_close(&spec.links[1].fd);
+}
+
 static void a_callee_that_breaks_the_protocol_is_dropped(void **state)
 {
     uint16_t port, back_port;
@@ -1351,6 +1398,7 @@ int main(int argc, char **argv)
         TWICE(broken_frames_close_their_connection_only),
         TWICE(a_million_bytes_one_by_one_hold_up_nobody),
         TWICE(a_caller_that_does_not_read_fills_nothing),
+        TWICE(what_a_slow_caller_takes_is_whole),
         TWICE(a_callee_that_breaks_the_protocol_is_dropped),
         TWICE(fibres_are_counted_and_shared),
         TWICE(connections_are_a_link_s_own),
