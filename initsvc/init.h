@@ -129,6 +129,9 @@ _Noreturn void exec_wait_for_end(void);
 void logs_open(struct logs *logs, int fd_a, int fd_b, uint64_t bytes_max);
 void logs_write(struct logs *logs, const char *bytes, size_t count);
 void logs_flush(struct logs *logs); /* ends an unfinished line */
+/* When logs_run() has to say how many lines were dropped; 0 = none were. */
+uint64_t logs_next_ms(const struct logs *logs);
+void logs_run(struct logs *logs, uint64_t now_ms);
 /* Writes a line of our own, which no service can forge. */
 void logs_tell(struct logs *logs, const char *text, size_t text_bytes);
 bool init_is_plain(const struct init *init);

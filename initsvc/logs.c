@@ -6,7 +6,8 @@
  * and becomes the current one: disk use is bounded, and the last bytes_max bytes are always there.
  *
  * Above LOG_LINES_PER_S lines are dropped, and how many is written as a line of our own ("SECONDS.MILLIS!TEXT"), which
- * no service can forge: behind the stamp of its lines stands a space.
+ * no service can forge: behind the stamp of its lines stands a space.  It is written DROPPED_PAUSE_MS after the one
+ * before at the latest, whether or not the service prints anything more: lines kept and lines told are all there were.
  */
 #include <stdio.h>
 #include <string.h>
@@ -75,6 +76,17 @@ static void tell_dropped(struct logs *logs)
     logs->told_ms = clock_ms();
 }
 
+uint64_t logs_next_ms(const struct logs *logs)
+{
+    return logs->dropped > 0 ? logs->told_ms + DROPPED_PAUSE_MS : 0;
+}
+
+void logs_run(struct logs *logs, uint64_t now_ms)
+{
+    if (logs->dropped > 0 && now_ms >= logs_next_ms(logs))
+        tell_dropped(logs);
+}
+
 static void write_line(struct logs *logs)
 {
     size_t bytes = logs->used;
@@ -90,8 +102,7 @@ static void write_line(struct logs *logs)
         logs->dropped++;
         return;
     }
-    if (logs->dropped > 0 && now - logs->told_ms >= DROPPED_PAUSE_MS)
-        tell_dropped(logs);
+    logs_run(logs, now); /* in front of the line that is kept again */
     logs->lines_left -= logs->lines_left > 0;
     append(logs, ' ', logs->line, bytes);
 }

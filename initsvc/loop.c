@@ -8,6 +8,7 @@
  *        ├─▶ a process's sd_notify (ready)                     process_read_notes()
  *        ├─▶ the service's output → log files                logs_write()
  *        ├─▶ dials under way, dials to try again             dial_done(), dial()
+ *        ├─▶ lines dropped and not yet told                  logs_run()
  *        ├─▶ a ring that does not turn                       watchdog_run()
  *        └─▶ children that ended → reap; the main one → leave()
  *
@@ -426,9 +427,10 @@ static int next_timeout_ms(const struct init *init)
     }
     if (init->started_until_ms && (!next || init->started_until_ms < next))
         next = init->started_until_ms;
-    uint64_t watchdog = watchdog_next_ms(init);
-    if (watchdog && (!next || watchdog < next))
-        next = watchdog;
+    const uint64_t others[] = {watchdog_next_ms(init), logs_next_ms(&init->logs)};
+    for (size_t i = 0; i < ARRAY_COUNT(others); i++)
+        if (others[i] && (!next || others[i] < next))
+            next = others[i];
     if (!next)
         return -1;
     uint64_t now = clock_ms();
@@ -447,6 +449,7 @@ static void run_timers(struct init *init)
     }
     if (init->kill_at_ms && init->kill_at_ms <= now)
         leave_killed(init, "it did not stop in time");
+    logs_run(&init->logs, now);
     watchdog_run(init, now);
 }
 

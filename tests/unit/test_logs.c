@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "initsvc/init.h"
+#include "rpc/base/clock.h"
 
 static void open_two(struct logs *logs, uint64_t bytes_max)
 {
@@ -111,33 +112,72 @@ static void files_stay_bounded_and_keep_the_last_lines(void **state)
     close_two(&logs);
 }
 
-static void a_flood_is_capped_and_said(void **state)
+struct counts {
+    size_t kept, told;
+    unsigned dropped; /* the sum of what was told */
+};
+
+static struct counts counted(const struct logs *logs)
 {
-    (void)state;
-    struct logs logs;
     static char text[1 << 20];
-    open_two(&logs, 1 << 20);
-    for (int i = 0; i < (int)LOG_LINES_BURST * 3; i++)
-        logs_write(&logs, "0123456789.000!forged\n", 22);
-    logs_flush(&logs);
-    (void)content(logs.fd[0], text, sizeof text);
-    size_t kept = 0, told = 0;
-    unsigned dropped = 0;
+    struct counts counts = {0};
+    (void)content(logs->fd[0], text, sizeof text);
     for (char *line = text; *line; line = strchr(line, '\n') + 1) {
         char mark = 0;
         unsigned number = 0;
         assert_int_equal(sscanf(line, "%*d.%*3d%c%u", &mark, &number), 2);
         if (mark == '!') {
-            told++;
-            dropped += number;
+            counts.told++;
+            counts.dropped += number;
         } else {
             assert_int_equal(mark, ' ');
-            kept++;
+            counts.kept++;
         }
     }
-    assert_true(kept >= LOG_LINES_BURST && kept < LOG_LINES_BURST * 2);
-    assert_int_equal(kept + dropped, LOG_LINES_BURST * 3); /* none is missing without a word */
-    assert_true(told >= 1 && told < 20);
+    return counts;
+}
+
+static void flood(struct logs *logs)
+{
+    for (int i = 0; i < (int)LOG_LINES_BURST * 3; i++)
+        logs_write(logs, "0123456789.000!forged\n", 22);
+}
+
+static void a_flood_is_capped_and_said(void **state)
+{
+    (void)state;
+    struct logs logs;
+    open_two(&logs, 1 << 20);
+    flood(&logs);
+    logs_flush(&logs);
+    struct counts counts = counted(&logs);
+    assert_true(counts.kept >= LOG_LINES_BURST && counts.kept < LOG_LINES_BURST * 2);
+    assert_int_equal(counts.kept + counts.dropped, LOG_LINES_BURST * 3); /* none is missing without a word */
+    assert_true(counts.told >= 1 && counts.told < 20);
+    close_two(&logs);
+}
+
+/* What was dropped is told in time though no line follows, and never twice within the pause. */
+static void a_flood_is_said_when_silence_follows(void **state)
+{
+    (void)state;
+    struct logs logs;
+    open_two(&logs, 1 << 20);
+    assert_int_equal(logs_next_ms(&logs), 0);
+    logs.told_ms = clock_ms(); /* so that the flood ends within the pause */
+    flood(&logs);
+    logs.told_ms = clock_ms();
+    uint64_t at_ms = logs_next_ms(&logs);
+    assert_in_range(at_ms, clock_ms() + 1, clock_ms() + 1000);
+    struct counts before = counted(&logs);
+    assert_true(before.kept + before.dropped < LOG_LINES_BURST * 3);
+    logs_run(&logs, at_ms - 1);
+    assert_int_equal(counted(&logs).told, before.told);
+    logs_run(&logs, at_ms);
+    struct counts after = counted(&logs);
+    assert_int_equal(after.kept + after.dropped, LOG_LINES_BURST * 3);
+    assert_int_equal(after.told, before.told + 1);
+    assert_int_equal(logs_next_ms(&logs), 0);
     close_two(&logs);
 }
 
@@ -172,6 +212,7 @@ int main(void)
         cmocka_unit_test(a_long_line_is_cut_not_grown),
         cmocka_unit_test(files_stay_bounded_and_keep_the_last_lines),
         cmocka_unit_test(a_flood_is_capped_and_said),
+        cmocka_unit_test(a_flood_is_said_when_silence_follows),
         cmocka_unit_test(the_next_run_goes_on_in_the_newer_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
