@@ -97,7 +97,7 @@ struct app {
 
     int epoll_fd, signal_fd, control_fd, lock_fd;
     struct service_waiter service_waiters[APP_STOP_WAITERS_MAX];
-    int stop_waiters[APP_STOP_WAITERS_MAX]; /* clients of `hostd stop`: closed when all is over */
+    int stop_waiters[APP_STOP_WAITERS_MAX]; /* clients of `hostd stop`: answered when all is over */
     size_t stop_waiter_count;
     struct logtail *tail;
     char *list; /* path of the list, for FILE:LINE; malloc'ed */
@@ -177,7 +177,10 @@ int control_open(struct app *app, struct err *e);
 void control_accept(struct app *app);
 /* Answers clients that wait for a service, and can be answered by now. */
 void control_answer_waiters(struct app *app);
-/* Client side: sends a request to an application; its answer, to the end, in a malloc'ed string. */
+/* Answers those of `hostd stop`, when nothing is left; without an answer they are told that hostd has died. */
+void control_answer_stop(struct app *app);
+/* Client side: sends a request to an application; its answer, to the end, in a malloc'ed string.  -ENOENT: it does not
+ * run.  -ECONNREFUSED, -ECONNRESET: its hostd has died, before it was asked or before it answered. */
 int control_ask(const char *app_name, const char *request, char **ret_answer, struct err *e);
 /* The same, with the descriptor that came with the answer, or -1. */
 int control_ask_fd(const char *app_name, const char *request, char **ret_answer, int *ret_fd, struct err *e);

@@ -276,8 +276,7 @@ static void close_app(struct app *app)
     fd_close(&app->hostd_pidfd);
     for (size_t i = 0; i < APP_STOP_WAITERS_MAX; i++)
         fd_close(&app->service_waiters[i].fd);
-    for (size_t i = 0; i < app->stop_waiter_count; i++)
-        fd_close(&app->stop_waiters[i]); /* last of all: `hostd stop` returns when nothing is left */
+    control_answer_stop(app); /* last of all: `hostd stop` returns when nothing is left */
     events_close(app->events);
     free(app->list);
     for (size_t i = 0; app->instances && i < app->plan->service_count; i++)

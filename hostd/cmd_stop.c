@@ -12,7 +12,10 @@
 #include "hostd/app.h"
 #include "hostd/cmd.h"
 #include "hostd/rules.h"
+#include "rpc/base/clock.h"
 #include "rpc/base/own.h"
+
+#define BUSY_MS_MAX 5000 /* for another hostd to let go of the application */
 
 static int usage(const char *command, const char *what)
 {
@@ -56,12 +59,12 @@ static int parse(int argc, char **argv, char ret_app[NAME_BYTES], const char **r
     return control_choose(app_name, ret_app, e);
 }
 
-/* Asks for something of one service, and waits until it is done. */
+/* Asks for something, of one service perhaps (else NULL), and waits until it is done. */
 static int ask_for(const char *app_name, const char *verb, const char *service, struct err *e)
 {
     char request[2 * NAME_BYTES];
     FREE_AUTO char *answer = NULL;
-    (void)snprintf(request, sizeof request, "%s %s", verb, service);
+    (void)snprintf(request, sizeof request, "%s%s%s", verb, service ? " " : "", service ? service : "");
     int result = control_ask(app_name, request, &answer, e);
     if (result < 0)
         return result;
@@ -69,10 +72,27 @@ static int ask_for(const char *app_name, const char *verb, const char *service, 
     const char *error = json_string_value(json_object_get(root, "error"));
     if (error)
         result = err_set(e, -EIO, "%s", error);
-    else if (!json_is_object(root)) /* its hostd has ended in the middle of it */
+    else if (!json_is_object(root)) /* cut: its hostd has ended in the middle of it */
         result = err_set(e, -EIO, "application '%s' gave no answer", app_name);
     json_decref(root);
     return result;
+}
+
+/* Asks for the end of all.  A hostd that is dead, or dies of it, leaves the rest to us. */
+static int stop_all(const char *name, struct err *e)
+{
+    const uint64_t until_ms = clock_ms() + BUSY_MS_MAX;
+    for (bool is_first = true;; is_first = false) {
+        int result = ask_for(name, "stop", NULL, e);
+        if (result == -ENOENT && !is_first)
+            return 0; /* the end that we waited for */
+        if (result != -ECONNREFUSED && result != -ECONNRESET)
+            return result;
+        result = end_leftovers(name, e);
+        if (result != -EBUSY || clock_ms() > until_ms)
+            return result;
+        (void)usleep(10000); /* somebody has the lock: a hostd that adopts, or one that ends */
+    }
 }
 
 static int fail(const char *command, int result, const struct err *e)
@@ -88,13 +108,10 @@ int cmd_stop(int argc, char **argv)
     char name[NAME_BYTES];
     const char *service = NULL;
     struct err e = {0};
-    FREE_AUTO char *answer = NULL;
     int result = parse(argc, argv, name, &service, &e);
     if (result != 0)
         return fail(argv[0], result, &e);
-    result = service ? ask_for(name, "stop-service", service, &e) : control_ask(name, "stop", &answer, &e);
-    if (result == -ECONNREFUSED && !service)
-        result = end_leftovers(name, &e);
+    result = service ? ask_for(name, "stop-service", service, &e) : stop_all(name, &e);
     return result < 0 ? fail(argv[0], result, &e) : 0;
 }
 

@@ -24,6 +24,7 @@
 #define ASK_TRIES_MAX 5
 #define IDLE_MS_MAX 200 /* hostd reads the request itself: a client that stalls costs it no more than this */
 #define ANSWER_BYTES_MAX (8u << 20)
+#define WITHOUT_HOSTD "what runs goes on: `hostd start` of the same file adopts it, `hostd stop` ends it"
 
 /* ---- ps ---- */
 
@@ -274,6 +275,15 @@ void control_answer_waiters(struct app *app)
     }
 }
 
+void control_answer_stop(struct app *app)
+{
+    for (size_t i = 0; i < app->stop_waiter_count; i++) {
+        if (!app->is_kept)
+            send_json(app->stop_waiters[i], json_object());
+        fd_close(&app->stop_waiters[i]);
+    }
+}
+
 /* Takes *fd over where the answer comes later. */
 static void serve(struct app *app, int *fd, const struct control_request *request)
 {
@@ -294,11 +304,17 @@ static void serve(struct app *app, int *fd, const struct control_request *reques
             send_connection(*fd, app->instances[service].service_pid, connection_fd);
         return;
     }
-    case CONTROL_STOP:
-        if (app->stop_waiter_count < APP_STOP_WAITERS_MAX) /* closed when all is over: that is the answer */
+    case CONTROL_STOP: {
+        struct err e;
+        (void)err_set(&e, -EBUSY, "application '%s' is being stopped, and %u clients wait for it already", app->name,
+                      APP_STOP_WAITERS_MAX);
+        if (app->stop_waiter_count < APP_STOP_WAITERS_MAX)
             app->stop_waiters[app->stop_waiter_count++] = fd_take(fd);
+        else
+            refuse(*fd, &e);
         supervise_stop(app);
         return;
+    }
     case CONTROL_STOP_SERVICE:
     case CONTROL_RESTART_SERVICE:
         serve_one(app, fd, request);
@@ -379,8 +395,7 @@ static int connect_to(const char *app_name, int *ret_fd, struct err *e)
             return err_set(e, code, "application '%s' does not run", app_name);
         (void)err_sys(e, code, "connect to %s", address.sun_path);
         if (code == -ECONNREFUSED)
-            (void)err_hint(e, "its hostd has died; what runs goes on: `hostd start` of the same file adopts it, `hostd "
-                              "stop` ends it");
+            (void)err_hint(e, "its hostd has died; " WITHOUT_HOSTD);
         return code;
     }
     *ret_fd = fd_take(&fd);
@@ -407,12 +422,17 @@ static ssize_t receive(int fd, void *bytes, size_t room, int *ret_fd)
     return got;
 }
 
+/* -ECONNRESET: it was closed before there was an answer.  -EPIPE: and before the request was read. */
 static int read_answer(int fd, char **ret_answer, int *ret_fd, struct err *e)
 {
     size_t used = 0, room = 65536;
     FREE_AUTO char *text = malloc(room);
     while (text) {
         ssize_t got = receive(fd, text + used, room - used - 1, ret_fd);
+        if (got <= 0 && used == 0 && (got == 0 || errno == ECONNRESET)) {
+            (void)err_set(e, got == 0 ? -ECONNRESET : -EPIPE, "hostd gave no answer");
+            return err_hint(e, "has it died? then " WITHOUT_HOSTD);
+        }
         if (got < 0)
             return err_sys(e, -errno, "read hostd's answer");
         if (got == 0) {
@@ -448,10 +468,13 @@ int control_ask_fd(const char *app_name, const char *request, char **ret_answer,
         int result = connect_to(app_name, &fd, e);
         if (result < 0)
             return result;
-        if (send(fd, line, bytes < (int)sizeof line ? (size_t)bytes : sizeof line - 1, MSG_NOSIGNAL) >= 0)
-            return read_answer(fd, ret_answer, ret_fd, e);
-        /* On a busy machine hostd may have waited IDLE_MS_MAX for us in vain.  It was asked nothing yet. */
-        if (errno != EPIPE || tries == ASK_TRIES_MAX)
-            return err_sys(e, -errno, "ask application '%s'", app_name);
+        if (send(fd, line, bytes < (int)sizeof line ? (size_t)bytes : sizeof line - 1, MSG_NOSIGNAL) < 0)
+            result = err_sys(e, -errno, "ask application '%s'", app_name);
+        else
+            result = read_answer(fd, ret_answer, ret_fd, e);
+        /* On a busy machine hostd may have waited IDLE_MS_MAX for us in vain, or it has ended.  It was asked nothing.
+         */
+        if (result != -EPIPE || tries == ASK_TRIES_MAX)
+            return result;
     }
 }

@@ -363,6 +363,79 @@ lie() {
     for pid in $(jq '.[].init_pid' "$BATS_TEST_TMPDIR/identity"); do gone "$pid"; done
 }
 
+
+# ---- hostd dies, or has enough of it, while somebody waits for `hostd stop` ----
+
+# begin_slow: a service that does not hear a stop for longer than a test takes.
+begin_slow() {
+    LIST=$BATS_TEST_TMPDIR/slow.toml
+    cat >"$LIST" <<TOML
+[app]
+name = "slow"
+[service.deaf]
+exec         = "$TOOLS/hog"
+watchdog     = "off"
+stop_timeout = "${1:-60s}"
+[service.deaf.config]
+end = "hang"
+[service.echo]
+exec = "$BUILD/bin/echo"
+TOML
+    begin
+}
+stops() { ls -d "$BATS_TEST_TMPDIR"/stop.* 2>/dev/null | wc -l; }
+# ask_stop: a client in the background; its output and, at its end, its exit code in a file.
+ask_stop() {
+    local file
+    file=$BATS_TEST_TMPDIR/stop.$(stops)
+    : >"$file"
+    { "$HOSTD" stop --app "$APP" >"$file" 2>&1; echo "rc $?" >>"$file"; } 3>&- &
+    CLIENT=$!
+}
+# Connections of clients to the control socket, those too that hostd has not taken yet; the last line is the listener's.
+clients() { grep -c "/run/hostd/$APP/control$" /proc/net/unix; }
+clients_are() { [ "$(clients)" -ge $(($1 + 1)) ]; }
+is_stopping() { [ "$(service deaf .state)" = stopping ]; }
+
+@test "hostd killed before it reads a stop, or while it carries one out: the client ends what is left, then succeeds" {
+    for moment in unread stopping; do
+        begin_slow
+        pids=$("$HOSTD" ps --app "$APP" --json | jq -r '.services[] | .init_pid, .service_pid')
+        [ "$moment" = stopping ] || kill -STOP "$HOSTD_PID"
+        ask_stop
+        if [ "$moment" = stopping ]; then wait_until 5 is_stopping; else wait_until 5 clients_are 1; fi
+        crash
+        wait "$CLIENT"
+        run cat "$BATS_TEST_TMPDIR/stop.0"
+        assert_output --partial 'rc 0'
+        assert_output --regexp 'had died; ended [12] services'
+        for pid in $pids; do gone "$pid" || { echo "$moment: $pid lives"; return 1; }; done
+        nothing_left "$BATS_TEST_TMPDIR/before"
+        rm "$BATS_TEST_TMPDIR/stop.0"
+    done
+}
+
+@test "forty clients of hostd stop: each that succeeds finds nothing left, the others say why" {
+    begin_slow 500ms
+    kill -STOP "$HOSTD_PID" # all of them have asked before the first is heard
+    local clients=()
+    for number in {1..40}; do
+        { "$HOSTD" stop --app "$APP" >"$BATS_TEST_TMPDIR/stop.$number" 2>&1 &&
+            { [ ! -e "/run/hostd/$APP" ] || echo 'left'; }
+            echo "rc $?" >>"$BATS_TEST_TMPDIR/stop.$number"; } 3>&- >"$BATS_TEST_TMPDIR/left.$number" &
+        clients+=($!)
+    done
+    wait_until 5 clients_are 16
+    kill -CONT "$HOSTD_PID"
+    wait "${clients[@]}"
+    cat "$BATS_TEST_TMPDIR"/stop.* "$BATS_TEST_TMPDIR"/left.* >"$BATS_TEST_TMPDIR/all"
+    run grep -c '^rc 0$' "$BATS_TEST_TMPDIR/all"
+    [ "$output" -ge 16 ]
+    run grep -vE "^rc [01]$|application '$APP' (is being stopped|does not run)" "$BATS_TEST_TMPDIR/all"
+    assert_output ""
+    nothing_left "$BATS_TEST_TMPDIR/before"
+}
+
 # ---- a crash between any two steps ----
 
 # killed_at CALL NUMBER: a start whose hostd is killed at its CALL number NUMBER; then a start that must succeed.
@@ -375,7 +448,9 @@ killed_at() {
     wait_until 30 over
     if ! gone "$tracer"; then
         # So late that it is ready: the call comes with the end.
-        timeout 20 "$HOSTD" stop --app "$APP" || true
+        if timeout 20 "$HOSTD" stop --app "$APP"; then
+            nothing_left "$BATS_TEST_TMPDIR/before" || { echo "left after a stop that was $1 $2"; return 1; }
+        fi
         wait_until 20 gone "$tracer"
     fi
     wait "$tracer" || true
