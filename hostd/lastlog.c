@@ -57,7 +57,8 @@ static void read_end(int fd, struct found *found, uint32_t *count)
         bool is_own;
         const char *text;
         size_t text_bytes;
-        if (logtail_parse(bytes + at, (size_t)(newline - (bytes + at)), &at_ms, &is_own, &text, &text_bytes))
+        if (logtail_parse(bytes + at, (size_t)(newline - (bytes + at)), &at_ms, &is_own, &text, &text_bytes) &&
+            !is_own) /* of PID 1: here the two would look alike */
             keep(found, count, at_ms, text, text_bytes);
     }
 }

@@ -1,7 +1,8 @@
 /*
  * lastlog.h - the last lines that a service printed: shown with "failed", and kept for ps.
  *
- * Read from the files that its PID 1 wrote (initsvc/logs.c), escaped as everything of a service is (logtail_escape).
+ * Read from the files that its PID 1 wrote (initsvc/logs.c), escaped as everything of a service is (logtail_escape);
+ * what PID 1 itself said (lines dropped) is in the log only.
  */
 #ifndef HOSTD_LASTLOG_H
 #define HOSTD_LASTLOG_H

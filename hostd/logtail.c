@@ -377,10 +377,10 @@ static void put_line(struct logtail *tail, const struct line *line)
     }
     static const char *const colors[] = {"36", "32", "33", "35", "34", "96", "92", "95"};
     const char *color = colors[line->service % ARRAY_COUNT(colors)];
-    int used = snprintf(
-        prefix, sizeof prefix, "%s%s%s%s%s%-*s%s | %s", options->with_time ? time : "", options->with_time ? " " : "",
-        options->is_colored ? "\033[" : "", options->is_colored ? color : "", options->is_colored ? "m" : "",
-        tail->width, tail->names[line->service], options->is_colored ? "\033[0m" : "", line->is_own ? "initsvc: " : "");
+    int used = snprintf(prefix, sizeof prefix, "%s%s%s%s%s%-*s%s %c ", options->with_time ? time : "",
+                        options->with_time ? " " : "", options->is_colored ? "\033[" : "",
+                        options->is_colored ? color : "", options->is_colored ? "m" : "", tail->width,
+                        tail->names[line->service], options->is_colored ? "\033[0m" : "", line->is_own ? '!' : '|');
     put(tail, prefix, (size_t)used); /* a time, a name and constants: they fit */
     shown[bytes++] = '\n';
     put(tail, shown, bytes);

@@ -2,9 +2,9 @@
  * logtail.h - what the services of an application print, merged, prefixed and escaped.
  *
  * Reads the files that PID 1 of each service writes (initsvc/logs.c); nothing that happens here can stop a service.
- * A stored line is "SECONDS.MILLIS TEXT", or "SECONDS.MILLIS!TEXT" for a word of PID 1's own (lines dropped).  It is
- * shown as "SERVICE | TEXT"; control characters in TEXT are shown as \xNN, so no line can look like another service's,
- * or move the cursor.
+ * A stored line is "SECONDS.MILLIS TEXT", or "SECONDS.MILLIS!TEXT" for a word of PID 1's own (lines dropped).  They
+ * are shown as "SERVICE | TEXT" and "SERVICE ! TEXT"; control characters in TEXT are shown as \xNN, so no line can look
+ * like another service's or PID 1's, or move the cursor.
  *
  * Whoever reads the output decides nothing: with never_blocks, what it does not take waits here, at most TURN_BYTES_MAX
  * of it, and the rest in the files (which keep the last of it); hostd's own words go the same way, so that they cannot

@@ -57,9 +57,20 @@ logged() { "$HOSTD" logs --app "$APP" odd | sed -E 's/^[^ ]+ //'; }
     assert_line --index 4 'odd   | 1700000000.000!five: a stamp in the text'
 }
 
+@test "what PID 1 says of a service is marked, and no text can bear that mark" {
+    run shown
+    assert_line --index 5 'odd   | initsvc: 9 lines dropped: more than 1000 a second'
+    assert_line --index 6 'odd   |  ! 9 lines dropped: more than 1000 a second'
+    # shellcheck disable=SC2016 # jq's own
+    run bash -c '"$HOSTD" logs --app "$APP" --json odd | jq -r .own | sort | uniq -c'
+    assert_output --regexp '^ *7 false$'
+    run grep -acE '^(odd|tick) +! ' "$LOG"
+    assert_output 0
+}
+
 @test "hostd logs shows the same lines with their times" {
     run logged
-    [ "${#lines[@]}" -eq 5 ]
+    [ "${#lines[@]}" -eq 7 ]
     assert_equal "$output" "$(shown)" # one service: the same width of names
     run "$HOSTD" logs --app "$APP" odd
     assert_line --index 0 --regexp '^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z odd   \| one line$'
@@ -78,11 +89,11 @@ logged() { "$HOSTD" logs --app "$APP" odd | sed -E 's/^[^ ]+ //'; }
     assert_success
     assert_output ""
     run "$HOSTD" logs --app "$APP" --since 3600 odd
-    [ "${#lines[@]}" -eq 5 ]
+    [ "${#lines[@]}" -eq 7 ]
 }
 
 # What the log says was dropped, as one number.
-said() { sed -nE 's/^.* flood \| initsvc: ([0-9]+) lines dropped: more than 1000 a second$/\1/p' "$1" | awk '{sum += $1} END {print sum + 0}'; }
+said() { sed -nE 's/^.* flood ! ([0-9]+) lines dropped: more than 1000 a second$/\1/p' "$1" | awk '{sum += $1} END {print sum + 0}'; }
 
 @test "a flood is capped, each line of it is kept or said to be dropped though silence follows, and files stay bounded" {
     kept_and_said() {
@@ -108,7 +119,7 @@ said() { sed -nE 's/^.* flood \| initsvc: ([0-9]+) lines dropped: more than 1000
     [ "$(hwm_kib "$(init_pid spew)")" -le 4096 ]
     [ "$(hwm_kib "$HOSTD_PID")" -le 65536 ]
     assert_equal "$(service spew '.state + " " + (.generation | tostring)')" "ready 1"
-    [ "$("$HOSTD" logs --app "$APP" spew | grep -c '| initsvc: [0-9]* lines dropped')" -ge 1 ]
+    [ "$("$HOSTD" logs --app "$APP" spew | grep -c '^[^ ]* spew  ! [0-9]* lines dropped')" -ge 1 ]
 }
 
 @test "--since takes what the logs show, and how long ago" {
@@ -120,7 +131,7 @@ said() { sed -nE 's/^.* flood \| initsvc: ([0-9]+) lines dropped: more than 1000
     for moment in 1d 600m 36000s 2000-01-01 2000-01-01T00:00:00+02:00; do
         run "$HOSTD" logs --app "$APP" --since "$moment" odd
         assert_success
-        [ "${#lines[@]}" -eq 5 ]
+        [ "${#lines[@]}" -eq 7 ]
     done
     run "$HOSTD" logs --app "$APP" --since 2100-01-01T00:00:00Z odd
     assert_success
@@ -232,7 +243,7 @@ EOF
     wait_until 10 again
     # Now somebody reads: whole lines, each with its prefix, from the first on.
     timeout 5 cat "$BATS_TEST_TMPDIR/full" >"$BATS_TEST_TMPDIR/read" || true
-    run grep -avE '^(hostd: |tick +\| (tick [0-9]+ \.+|one line|bank |three |four |1700))' "$BATS_TEST_TMPDIR/read"
+    run grep -avE '^(hostd: |tick +\| (tick [0-9]+ \.+|one line|bank |three |four |1700|initsvc: | ! ))' "$BATS_TEST_TMPDIR/read"
     [ "${#lines[@]}" -le 1 ] # the last may be cut by the reader's end
     grep -q "^hostd: service 'tick'" "$BATS_TEST_TMPDIR/read"
     grep -q '^tick  | tick 300 ' "$BATS_TEST_TMPDIR/read"

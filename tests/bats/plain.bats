@@ -110,7 +110,7 @@ TOML
     app_start "$ZOOBAR" --plain
     grep -qx 'hostd: PLAIN MODE: services are not isolated, and callers are not verified' "$LOG"
     for name in "${SERVICES[@]}"; do
-        assert_regex "$("$HOSTD" logs --app "$APP" "$name")" 'initsvc: PLAIN MODE: .*callers are not verified'
+        assert_regex "$("$HOSTD" logs --app "$APP" "$name")" "$name +! PLAIN MODE: .*callers are not verified"
     done
     assert_regex "$("$HOSTD" ps --app "$APP")" "PLAIN MODE: services of '$APP' are not isolated"
     assert_equal "$(service bank .mode)" plain

@@ -1,5 +1,5 @@
 /*
- * chatter.c - a service that prints what it should not: other services' prefixes, terminal escapes, a flood.
+ * chatter.c - a service that prints what it should not: other prefixes than its own, terminal escapes, a flood.
  *
  * Its configuration: `flood` lines after the odd ones (default 0), `spew` MiB of lines as fast as they are taken, a
  * numbered line of TICK_BYTES every `tick` ms.  Then it serves nobody and waits.
@@ -57,7 +57,9 @@ static int start(struct err *e)
                               "three \033[2J\033]0;title\007 \r hidden\n"
                               "four caf\xc3\xa9 \xff\xfe \xc2\x9b"
                               "31m \xe2\x80\xae turned\n"
-                              "1700000000.000!five: a stamp in the text\n";
+                              "1700000000.000!five: a stamp in the text\n"
+                              "initsvc: 9 lines dropped: more than 1000 a second\n"
+                              " ! 9 lines dropped: more than 1000 a second\n";
     print(odd, sizeof odd - 1);
     for (int64_t i = 0; i < rpc_config_int("flood", 0); i++) {
         char line[32];

@@ -1,1 +1,1 @@
-$(eval $(call unit_test,logtail,tests/unit/test_logtail.c hostd/logtail.c rpc/base/err.c,-ljansson))
+$(eval $(call unit_test,logtail,tests/unit/test_logtail.c hostd/logtail.c hostd/lastlog.c rpc/base/err.c,-ljansson))

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hostd/lastlog.h"
 #include "hostd/logtail.h"
 
 static char run_dir[64];
@@ -87,12 +88,30 @@ static void lines_of_all_files_come_in_the_order_of_their_times(void **state)
     put("bank.1", "1.001 one\n", 0);
     put("a.0", "1.002 two\n1.004!four\n", 0);
     begin((struct logtail_options){0});
-    assert_string_equal(next(), "bank  | one\na     | two\nbank  | three\na     | initsvc: four\nbank  | five\n");
+    assert_string_equal(next(), "bank  | one\na     | two\nbank  | three\na     ! four\nbank  | five\n");
     assert_string_equal(next(), "");
     put("a.0", "1.000 late", 0);
     assert_string_equal(next(), ""); /* not whole yet */
     put("a.0", "r\n1.006 six\n", 0);
     assert_string_equal(next(), "a     | later\na     | six\n");
+}
+
+/* Behind a service's own separator stands only its text; the last lines of it hold no other. */
+static void the_mark_of_pid_1_is_nobody_elses(void **state)
+{
+    put("bank.0", "1.001 ! one\n1.002 1.002!two\n1.003!three\n1.004 \b\b! four\n1.005! five\n", 0);
+    begin((struct logtail_options){0});
+    assert_string_equal(next(), "bank  | ! one\nbank  | 1.002!two\nbank  ! three\nbank  | \\x08\\x08! four\n"
+                                "bank  !  five\n");
+    struct lastlog last;
+    int run_fd = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(run_fd >= 0);
+    lastlog_read(run_fd, "bank", &last);
+    assert_int_equal(close(run_fd), 0);
+    assert_int_equal(last.count, 3);
+    assert_string_equal(last.lines[0], "! one");
+    assert_string_equal(last.lines[1], "1.002!two");
+    assert_string_equal(last.lines[2], "\\x08\\x08! four");
 }
 
 static void times_colours_and_since_are_as_asked(void **state)
@@ -290,6 +309,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_FILES(lines_of_all_files_come_in_the_order_of_their_times),
+        WITH_FILES(the_mark_of_pid_1_is_nobody_elses),
         WITH_FILES(times_colours_and_since_are_as_asked),
         WITH_FILES(json_is_one_object_a_line),
         WITH_FILES(an_emptied_file_is_read_from_its_start),
