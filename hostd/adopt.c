@@ -334,13 +334,15 @@ int adopt(struct app *app, size_t *ret_count, struct err *e)
 {
     *ret_count = 0;
     size_t alive = leftovers_alive(app);
-    if (alive == 0)
+    bool is_same_version = app->ledger && app->ledger->protocol == INIT_PROTOCOL;
+    bool is_same = is_same_version && app->ledger->list_hash == adopt_list_hash(app);
+    /* Where nothing lives there is still what became of each, and its policy: of the same list they hold. */
+    bool is_known = alive > 0 || (is_same && ledger_was_up(app->ledger));
+    if (!is_known || app->ledger->is_plain) /* plain: its wires are ports that only the dead hostd held */
         return leftovers_end(app, e);
-    if (app->ledger->is_plain) /* its wires are ports that only the dead hostd held */
-        return leftovers_end(app, e);
-    if (app->ledger->protocol != INIT_PROTOCOL)
+    if (!is_same_version)
         return refuse(app, alive, "was started by another version of hostd", e);
-    if (app->ledger->list_hash != adopt_list_hash(app))
+    if (!is_same)
         return refuse(app, alive,
                       "the list, or an option that shapes a start (--listen, --state-dir, --plain), has changed since",
                       e);

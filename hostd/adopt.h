@@ -10,9 +10,10 @@
 #include "hostd/app.h"
 
 /*
- * Nothing lives: cleaned, 0.  The list and its options are those of what lives: each service that is what the ledger
- * says, and whose PID 1 confirms it, is ours again: *ret_count of them.  Else -EEXIST, and nothing was touched.
- * Blocks for ADOPT_MS_MAX at most where a PID 1 does not answer (such a one is ended).
+ * The list and its options are those of the ledger: each service that is what the ledger says, and whose PID 1
+ * confirms it, is ours again: *ret_count of them, which may be none.  Else where nothing lives, or the hostd died in
+ * its first start or in its stop: cleaned, and no ledger any more.  Else -EEXIST, and nothing was touched. Blocks for
+ * ADOPT_MS_MAX at most where a PID 1 does not answer (such a one is ended).
  */
 #define ADOPT_PROGRAM "initsvc" /* what every PID 1 of ours runs */
 #define ADOPT_MS_MAX 1000

@@ -180,6 +180,18 @@ const struct ledger_service *ledger_find(const struct ledger *ledger, const char
     return NULL;
 }
 
+bool ledger_was_up(const struct ledger *ledger)
+{
+    bool is_up = false;
+    for (size_t i = 0; i < ledger->service_count; i++) {
+        const struct ledger_service *service = &ledger->services[i];
+        if (service->state == INSTANCE_STOPPING)
+            return false;
+        is_up |= service->state != INSTANCE_STARTING || service->generation > 1; /* else noted in the first start */
+    }
+    return is_up;
+}
+
 uint64_t ledger_hash(uint64_t hash, const void *bytes, size_t count)
 {
     for (size_t i = 0; i < count; i++)

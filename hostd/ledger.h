@@ -56,6 +56,9 @@ void ledger_print(const struct ledger *ledger, FILE *out);
 /* NULL: it names no such service. */
 const struct ledger_service *ledger_find(const struct ledger *ledger, const char *name);
 
+/* Its hostd died neither in its first start nor in a stop: an end of a service was no part of those. */
+bool ledger_was_up(const struct ledger *ledger);
+
 /* FNV-1a, 64 bits, begun with LEDGER_HASH_SEED. */
 #define LEDGER_HASH_SEED 14695981039346656037ull
 uint64_t ledger_hash(uint64_t hash, const void *bytes, size_t count);

@@ -60,17 +60,10 @@ int leftovers_connect(const struct app *app, const char *service, int *ret_fd)
 
 /* ---- by the ledger ---- */
 
-static bool is_of_this_boot(const struct app *app)
-{
-    char boot_id[BOOT_ID_BYTES];
-    process_boot_id(boot_id);
-    return app->ledger && strcmp(app->ledger->boot_id, boot_id) == 0;
-}
-
 size_t leftovers_alive(const struct app *app)
 {
     size_t count = 0;
-    for (size_t i = 0; is_of_this_boot(app) && i < app->ledger->service_count; i++) {
+    for (size_t i = 0; app->ledger && i < app->ledger->service_count; i++) {
         FD_AUTO int pidfd = -1;
         count += process_open(&app->ledger->services[i].mark, ADOPT_PROGRAM, &pidfd) == 0;
     }
@@ -163,7 +156,7 @@ int leftovers_end(struct app *app, struct err *e)
 {
     size_t count = 0;
     int result = 0;
-    for (size_t i = 0; result >= 0 && is_of_this_boot(app) && i < app->ledger->service_count; i++) {
+    for (size_t i = 0; result >= 0 && app->ledger && i < app->ledger->service_count; i++) {
         result = end_marked(&app->ledger->services[i], e);
         count += result > 0;
     }

@@ -248,8 +248,7 @@ void bury(struct app *app, uint32_t index)
 void mourn(struct app *app, uint32_t index, bool was_ready)
 {
     struct instance *instance = &app->instances[index];
-    instance->ready_at_ms =
-        was_ready ? clock_ms() : 0; /* for how long nobody knows: no crash at the start, that is all */
+    instance->ready_at_ms = was_ready ? 1 : 0; /* since when nobody knows: no crash at the start, that is all */
     describe_end(app, index);
     struct news ended = news_of(NEWS_ENDED, index);
     events_tell(app, &ended, "service '%s' %s while hostd was dead", SERVICE_NAME(app, index), instance->last_end);

@@ -106,7 +106,7 @@ int rundir_claim_ids(const char *app_name, uint32_t *ret_uid_base, struct err *e
 
 /* ---- the ledger ---- */
 
-/* A wrong one is as good as none: what lives is found by its sockets then (leftovers.c). */
+/* A wrong one, or another boot's, is as good as none: what lives is found by its sockets then (leftovers.c). */
 static void read_ledger(struct app *app)
 {
     FREE_AUTO char *text = malloc(LEDGER_BYTES_MAX + 1);
@@ -115,6 +115,12 @@ static void read_ledger(struct app *app)
     struct err e;
     if (got >= 0 && ledger_parse(text, (size_t)got, &app->ledger, &e) < 0)
         (void)fprintf(stderr, "hostd: %s/ledger: %s; what it should name is ended\n", app->run_dir, e.text);
+    char boot_id[BOOT_ID_BYTES];
+    process_boot_id(boot_id);
+    if (app->ledger && strcmp(app->ledger->boot_id, boot_id) != 0) {
+        free(app->ledger);
+        app->ledger = NULL;
+    }
 }
 
 static void note_service(struct app *app, uint32_t index, struct ledger_service *service)

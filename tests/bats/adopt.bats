@@ -121,10 +121,19 @@ has_answered() { [ "$(answered)" -ge "$1" ]; }
     wait_until 5 three
 }
 
-@test "adopted services are supervised: one that is killed comes back, the dispatcher on the same port" {
+# Eight services, and nobody asks them anything meanwhile: a promise of 200 ms, of which it takes about 10.
+within_200_ms() {
+    local took
+    took=$(sed -nE 's/.*as they are, ([0-9]+) ms after hostd began.*/\1/p' "$LOG")
+    echo "# adopted $took ms after hostd began" >&3
+    [ "$took" -le 200 ]
+}
+
+@test "adopted within 200 ms, and supervised: one that is killed comes back, the dispatcher on the same port" {
     begin
     crash
     begin
+    within_200_ms
     for name in dispatcher bank; do
         kill -KILL "$(service_pid "$name")"
         wait_until 15 generation_is "$name" 2
@@ -196,6 +205,54 @@ has_answered() { [ "$(answered)" -ge "$1" ]; }
     begin
     failed
     assert_equal "$(service echo .last_end)" 'was killed by signal 9 (Killed)'
+}
+
+# three_services: one whose policy is never, one that is started again, one that has ended well.
+three_services() {
+    LIST=$BATS_TEST_TMPDIR/three.toml
+    printf '[app]\nname = "three"\n[service.once]\nexec = "%s"\nrestart = "never"\n[service.usual]\nexec = "%s"\n' "$BUILD/bin/echo" "$BUILD/bin/echo" >"$LIST"
+    printf '[service.well]\nexec = "%s"\nrestart = "on-failure"\n[service.well.config]\nend = "well"\n' "$TOOLS/hog" >>"$LIST"
+    begin
+    ended() { [ "$(service well .state)" = ended ]; }
+    wait_until 10 ended
+}
+kill_all_three() {
+    once=$(service_pid once) usual=$(service_pid usual)
+    crash
+    kill -KILL "$once" "$usual"
+    wait_until 5 gone "$once"
+    wait_until 5 gone "$usual"
+}
+
+@test "when all services died without a hostd their policies hold too, and each end is told" {
+    three_services
+    kill_all_three
+    # It was ready for nobody knows how long: that end is not one more of ten crashes at the start.
+    sed -i -E 's/^(service usual( [^ ]+){7}) [0-9]+/\1 9/' "/run/hostd/$APP/ledger"
+    grep -qE '^service usual ready( [0-9]+){5} 1 9 ' "/run/hostd/$APP/ledger"
+    begin
+    assert_equal "$(service once '"\(.state) \(.generation) \(.last_end)"')" 'failed 1 was killed by signal 9 (Killed)'
+    assert_equal "$(service well '"\(.state) \(.generation) \(.last_end)"')" 'ended 1 exited with code 0'
+    generation_is usual 2
+    run "$HOSTD" events --app "$APP"
+    assert_output --partial "is adopted: 0 of 3 services go on"
+    assert_output --partial "service 'once' was killed by signal 9 (Killed) while hostd was dead"
+    assert_output --partial "service 'once' is not started again: its restart policy"
+    assert_output --partial "service 'usual' was killed by signal 9 (Killed) while hostd was dead"
+    "$HOSTD" stop --app "$APP"
+    nothing_left "$BATS_TEST_TMPDIR/before"
+}
+
+@test "when all services died and the list has changed since, the start is a fresh one" {
+    three_services
+    kill_all_three
+    echo '# as if somebody had looked at it' >>"$LIST"
+    sed -i 's/^name = "three"/name = "four"/' "$LIST"
+    begin
+    generation_is once 1
+    generation_is usual 1
+    "$HOSTD" stop --app "$APP"
+    nothing_left "$BATS_TEST_TMPDIR/before"
 }
 
 @test "without hostd a ring that turns no more is ended all the same, and the next hostd says why" {

@@ -120,6 +120,30 @@ static void test_refused(void **state)
     }
 }
 
+static bool was_up(const char *services)
+{
+    char text[1024];
+    struct ledger *ledger = NULL;
+    (void)snprintf(text, sizeof text, HEAD "%send\n", services);
+    assert_int_equal(parse(text, &ledger), 0);
+    bool is_up = ledger_was_up(ledger);
+    free(ledger);
+    return is_up;
+}
+
+/* A first start notes all of its services as starting, an application's stop all that live as stopping. */
+static void test_was_up(void **state)
+{
+    assert_true(was_up(BANK ECHO));
+    assert_true(was_up("service a ended 0 0 0 0 0 1 1 0 0 exited with code 0\n"));
+    assert_true(was_up("service a down 0 0 0 0 0 1 1 100 0 exited with code 3\n"));
+    assert_true(was_up("service a starting 9 1 1 1 1 2 0 0 0 \n"));
+    assert_true(was_up(BANK "service a starting 9 1 1 1 1 1 0 0 0 \n"));
+    assert_false(was_up(""));
+    assert_false(was_up("service a starting 9 1 1 1 1 1 0 0 0 \nservice b starting 10 1 1 1 1 1 0 0 0 \n"));
+    assert_false(was_up("service a stopping 9 1 1 1 1 1 0 0 0 \nservice b down 0 0 0 0 0 3 0 0 0 \n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +151,7 @@ int main(void)
         cmocka_unit_test(test_printed_text_is_one_line),
         cmocka_unit_test(test_every_cut_is_refused),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_was_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
