@@ -15,7 +15,8 @@
  * Invariants
  *  I1  Nothing here blocks: every descriptor is non-blocking, every wait is the one poll.
  *  I2  Only the end of the service, the deadline of a stop, or the watchdog ends us.  hostd's death does not.
- *  I3  The service is not trusted: its notes are checked, and name only slots of the link they name.
+ *  I3  The service is not trusted: its notes are checked, and name only slots of the link they name; of whatever it
+ *      writes or sends, one turn takes a bounded part.
  */
 #include <errno.h>
 #include <poll.h>
@@ -35,6 +36,8 @@
 #define DIAL_PAUSE_MS_MIN 10u
 #define DIAL_PAUSE_MS_MAX 500u
 #define DRAIN_BYTES_MAX (1u << 20) /* of log per turn: a flood must not keep us from the rest */
+#define NOTE_READS_MAX 64          /* per turn, likewise: more than the pipe holds, so an end loses none */
+#define SIGNALS_MAX 64             /* per turn, likewise: a process may send us queued ones */
 
 void tell_hostd(struct init *init, const struct init_message *message)
 {
@@ -333,8 +336,8 @@ static void service_note(struct init *init, const struct note_up *note)
 static void read_notes(struct init *init)
 {
     struct note_up notes[64];
-    ssize_t got;
-    while ((got = read(init->note_up_fd, notes, sizeof notes)) > 0)
+    ssize_t got = -1;
+    for (int k = 0; k < NOTE_READS_MAX && (got = read(init->note_up_fd, notes, sizeof notes)) > 0; k++)
         for (size_t i = 0; i < (size_t)got / sizeof notes[0]; i++)
             service_note(init, &notes[i]);
     if (got == 0)
@@ -402,9 +405,9 @@ _Noreturn void leave_killed(struct init *init, const char *why)
 
 static void reap(struct init *init)
 {
-    struct signalfd_siginfo info;
-    while (read(init->signal_fd, &info, sizeof info) > 0)
-        ; /* SIGCHLD coalesces: only the fact counts; others are for nobody here */
+    struct signalfd_siginfo info[SIGNALS_MAX];
+    /* SIGCHLD coalesces: only the fact counts; others are for nobody here. */
+    (void)!read(init->signal_fd, info, sizeof info);
     for (;;) {
         int wait_status = 0;
         pid_t pid = waitpid(-1, &wait_status, WNOHANG);

@@ -63,6 +63,8 @@ TOML
     machine_state >"$BATS_FILE_TMPDIR/before"
     app_start "$BATS_FILE_TMPDIR/app.toml"
 }
+# What a test that failed in the middle left.
+teardown() { [ -z "${second:-}" ] || "$HOSTD" stop --app "$second" >/dev/null 2>&1 || true; }
 teardown_file() {
     app_stop
     nothing_left "$BATS_FILE_TMPDIR/before"
@@ -172,4 +174,29 @@ limit() { awk -v name="$2" 'index($0, name) == 1 {sub(name, ""); print $1 ":" $2
         assert_output --partial "$file: Permission denied ("
         [ ! -e "/run/hostd/$APP-one" ]
     done
+}
+
+@test "a service that writes notes without end keeps its PID 1 neither from its other work nor from ending it" {
+    cat >"$BATS_TEST_TMPDIR/notes.toml" <<TOML
+[app]
+name = "notes"
+[service.notes]
+exec = "$TOOLS/hog"
+watchdog = "off"
+stop_timeout = "200ms"
+[service.notes.config]
+end = "notes"
+TOML
+    export APP=$APP-notes second=$APP-notes
+    "$HOSTD" start "$BATS_TEST_TMPDIR/notes.toml" --name "$APP" --state-dir "$BATS_TEST_TMPDIR/state" --detach 3>&-
+    : >"$BATS_TEST_TMPDIR/calls"
+    # Watched call by call it is slower than the service: the pipe is always full.
+    strace -qq -e trace=poll,ppoll,read -o "$BATS_TEST_TMPDIR/calls" -p "$(init_pid notes)" 3>&- &
+    turns() { [ "$(grep -cE '^p?poll\(' "$BATS_TEST_TMPDIR/calls")" -ge 4 ]; }
+    wait_until 10 turns
+    reads_in_a_turn=$(awk '/^p?poll\(/ {n = 0} /^read\(/ && ++n > most {most = n} END {print most + 0}' "$BATS_TEST_TMPDIR/calls")
+    [ "$reads_in_a_turn" -ge 64 ] && [ "$reads_in_a_turn" -le 80 ]
+    run "$HOSTD" stop --app "$APP" notes
+    assert_success
+    assert_equal "$(service notes .last_end)" 'was killed by signal 9 (Killed): it did not stop in time'
 }

@@ -2,9 +2,9 @@
  * hog.c - a service that is ready, and then uses more than it may, turns no more, or ends by itself.
  *
  * Its configuration, `end`: "memory" (takes memory until the kernel ends it), "threads" (as many as it gets; says how
- * many), "spin" (a thread that never waits), "hang" (a fibre that never suspends), "well" (exit code 0), "badly" (exit
- * code 3, after some last words), "stay" (none of these).  `late = 500`: ready only after so many milliseconds.
- * `refuse = "/data/file"`: does not start while that file is there.
+ * many), "spin" (a thread that never waits), "hang" (a fibre that never suspends), "notes" (likewise, it fills the pipe
+ * to PID 1), "well" (exit code 0), "badly" (exit code 3, after some last words), "stay" (none of these).  `late = 500`:
+ * ready only after so many milliseconds. `refuse = "/data/file"`: does not start while that file is there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "rpc/base/contract.h"
 #include "rpc/base/log.h"
+#include "rpc/base/own.h"
 #include "rpc/rpc.h"
 
 #define PIECE_BYTES (1u << 20)
@@ -48,6 +50,16 @@ static void take_threads(void)
     (void)fflush(stdout);
 }
 
+/* As many as the pipe takes; answers to nothing. */
+static void write_notes(void)
+{
+    static struct note_up notes[2048];
+    for (size_t i = 0; i < ARRAY_COUNT(notes); i++)
+        notes[i].kind = NOTE_PONG;
+    while (write(CONTRACT_NOTE_FD, notes, sizeof notes) > 0)
+        ;
+}
+
 static void end(void *arg)
 {
     const char *how = rpc_config_string("end", "memory");
@@ -68,6 +80,8 @@ static void end(void *arg)
     }
     for (volatile unsigned turns = 0; strcmp(how, "hang") == 0;)
         turns++;
+    while (strcmp(how, "notes") == 0)
+        write_notes();
     if (strcmp(how, "stay") == 0)
         return;
     for (int i = 1; strcmp(how, "badly") == 0 && i <= 7; i++)
