@@ -148,11 +148,16 @@ void supervise_kill_all(struct app *app);
 /* place.c: /run/hostd and /var/lib/hostd; of a user who is not root (plain mode only) directories of his own. */
 const char *run_root(void);
 const char *state_root(void);
+/* Both are the same, or one lies below the other, by whatever names they were opened; also where the kernel does not
+ * say. */
+bool place_overlaps(int fd, int other_fd);
 /* Makes the run directory and takes its lock; -EBUSY when the application runs.  Reads the ledger of a hostd that died,
  * if there is one. */
 int rundir_lock(struct app *app, struct err *e);
-/* The rest of it, and the state directory. */
+/* The rest of it. */
 int rundir_open(struct app *app, struct err *e);
+/* The state directory, made where it is missing; -EBUSY when it is another application's. */
+int rundir_open_state(struct app *app, struct err *e);
 /* The host ids of this application: none that another one uses.  After rundir_open(). */
 int rundir_claim_ids(const char *app_name, uint32_t *ret_uid_base, struct err *e);
 int rundir_open_logs(struct app *app, uint32_t service, struct err *e);

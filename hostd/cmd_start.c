@@ -160,12 +160,14 @@ static int open_tail(struct app *app, struct err *e)
 /* The lock first: what follows is made, and on failure removed, by its holder alone. */
 static int open_place(struct app *app, const struct options *options, struct err *e)
 {
-    char path[PATH_MAX];
-    if (options->state_dir && !realpath(options->state_dir, path) && errno != ENOENT)
-        return err_sys(e, -errno, "state directory %s", options->state_dir);
-    int written = options->state_dir
-                      ? snprintf(app->state_dir, sizeof app->state_dir, "%s", options->state_dir)
-                      : snprintf(app->state_dir, sizeof app->state_dir, "%s/%s", state_root(), app->name);
+    char own[PATH_MAX];
+    const char *given = options->state_dir;
+    if (!given || given[0] == '/')
+        own[0] = '\0';
+    else if (!getcwd(own, sizeof own)) /* an adoption may come from elsewhere */
+        return err_sys(e, -errno, "the directory that %s begins in", given);
+    int written = given ? snprintf(app->state_dir, sizeof app->state_dir, "%s%s%s", own, own[0] ? "/" : "", given)
+                        : snprintf(app->state_dir, sizeof app->state_dir, "%s/%s", state_root(), app->name);
     if (written >= (int)sizeof app->state_dir)
         return err_set(e, -ENAMETOOLONG, "path of the state directory is over %zu bytes", sizeof app->state_dir - 1);
     if (!app->is_plain)
@@ -244,6 +246,8 @@ static int open_app(struct app *app, const struct manifest *manifest, const stru
         result = open_programs(app, e);
     if (result == 0)
         result = open_leftovers(app, e);
+    if (result == 0)
+        result = rundir_open_state(app, e);
     if (result == 0)
         result = runlist_write(app, options->file, manifest, e);
     if (result == 0)

@@ -5,11 +5,15 @@
  *   run      /run/hostd       $XDG_RUNTIME_DIR/hostd, or /tmp/hostd-UID (rundir.c refuses it when it is not ours)
  *   state    /var/lib/hostd   $XDG_STATE_HOME/hostd, or ~/.local/state/hostd
  */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hostd/app.h"
+#include "hostd/rules.h"
 
 static const char *absolute(const char *variable)
 {
@@ -42,4 +46,24 @@ const char *state_root(void)
     else
         (void)snprintf(path, sizeof path, "%s/.local/state/hostd", home ? home : "/tmp");
     return path;
+}
+
+/* Where it is in the tree, without symbolic links; "" for the root, which everything lies below. */
+static bool path_of(int fd, char path[PATH_MAX])
+{
+    char link[64];
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t bytes = readlink(link, path, PATH_MAX - 1);
+    path[bytes > 1 ? bytes : 0] = '\0';
+    return bytes > 0;
+}
+
+bool place_overlaps(int fd, int other_fd)
+{
+    char path[PATH_MAX], other[PATH_MAX];
+    struct stat status, other_status;
+    if (fstat(fd, &status) < 0 || fstat(other_fd, &other_status) < 0 || !path_of(fd, path) || !path_of(other_fd, other))
+        return true;
+    return (status.st_dev == other_status.st_dev && status.st_ino == other_status.st_ino) ||
+           rule_path_below(path, other) || rule_path_below(other, path);
 }

@@ -3,6 +3,7 @@
  *
  *   lock     locked by the hostd that runs the application: a lock of the process (fcntl), which no child inherits
  *   ids      first host id of the application's services
+ *   state    symbolic link to its state directory
  *   ledger   who runs, for the next hostd after the death of this one (ledger.h)
  *   init/    one socket per service: how that one reaches its PID 1 (leftovers.c)
  *   control  unix socket (control.c)
@@ -33,6 +34,7 @@
 #define IDS_PER_APP (1u << 26) /* 1,024 services of 65,536 ids */
 #define IDS_APPS 32u           /* so the last one ends below 2^32 - 1 */
 #define REMOVE_TRIES_MAX 3
+#define LOCK_TRIES_MAX 50
 
 /* ---- small files ---- */
 
@@ -68,15 +70,26 @@ static int make_directory(const char *path, struct err *e)
     return 0;
 }
 
-/* ---- ids ---- */
+/* ---- what no two applications share ---- */
+
+/* Two starts choose one after the other: until *ret_fd is closed. */
+static int lock_root(int *ret_fd, struct err *e)
+{
+    FD_AUTO int fd = open(run_root(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX) < 0)
+        return err_sys(e, -errno, "lock %s", run_root());
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
 
 int rundir_claim_ids(const char *app_name, uint32_t *ret_uid_base, struct err *e)
 {
     bool is_used[IDS_APPS] = {false};
-    FD_AUTO int root_fd = open(run_root(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (root_fd < 0 || flock(root_fd, LOCK_EX) < 0) /* ends with this function: two starts choose one after the other */
-        return err_sys(e, -errno, "lock %s", run_root());
     char names[IDS_APPS * 2][NAME_BYTES];
+    FD_AUTO int root_fd = -1;
+    int result = lock_root(&root_fd, e);
+    if (result < 0)
+        return result;
     int count = control_list(names, ARRAY_COUNT(names));
     for (int i = 0; i < count; i++) {
         char path[NAME_BYTES + 8], text[32];
@@ -102,6 +115,37 @@ int rundir_claim_ids(const char *app_name, uint32_t *ret_uid_base, struct err *e
         return write_text(root_fd, file, text, e);
     }
     return err_set(e, -EAGAIN, "%u applications run already: no host ids left", IDS_APPS);
+}
+
+/* It is another application's, while that one has a run directory: its hostd may be dead.  And another hostd's, which
+ * has its run directories elsewhere, while that one lives. */
+static int claim_state(struct app *app, struct err *e)
+{
+    char names[IDS_APPS * 2][NAME_BYTES], path[NAME_BYTES + 8];
+    FD_AUTO int root_fd = -1;
+    int result = lock_root(&root_fd, e);
+    if (result < 0)
+        return result;
+    int count = control_list(names, ARRAY_COUNT(names));
+    for (int i = 0; i < count; i++) {
+        (void)snprintf(path, sizeof path, "%.*s/state", NAME_BYTES - 1, names[i]);
+        FD_AUTO int other_fd = openat(root_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (other_fd < 0 || strcmp(names[i], app->name) == 0 || !place_overlaps(app->state_fd, other_fd))
+            continue;
+        (void)err_set(e, -EBUSY, "state directory %s is, holds or lies in that of application '%s'", app->state_dir,
+                      names[i]);
+        return err_hint(e, "choose another with --state-dir, or first: hostd stop --app %s", names[i]);
+    }
+    for (int tries = 0; flock(app->state_fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+        if (tries == LOCK_TRIES_MAX)
+            return err_set(e, -EBUSY, "state directory %s is another hostd's (choose one with --state-dir)",
+                           app->state_dir);
+        (void)usleep(10000); /* a child of a hostd that was killed has it until it sees that */
+    }
+    if ((unlinkat(app->run_fd, "state", 0) < 0 && errno != ENOENT) ||
+        symlinkat(app->state_dir, app->run_fd, "state") < 0)
+        return err_sys(e, -errno, "write %s/state", app->run_dir);
+    return 0;
 }
 
 /* ---- the ledger ---- */
@@ -192,7 +236,7 @@ int rundir_read_status(const struct app *app, uint32_t index, int *ret_wait_stat
 
 /* ---- open and close ---- */
 
-static int open_state(struct app *app, struct err *e)
+int rundir_open_state(struct app *app, struct err *e)
 {
     char part[APP_PATH_BYTES];
     /* Every missing directory on the way; modes of existing ones are the owner's affair. */
@@ -205,7 +249,7 @@ static int open_state(struct app *app, struct err *e)
             return err_sys(e, -errno, "mkdir %s", part);
     }
     app->state_fd = open(app->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return app->state_fd < 0 ? err_sys(e, -errno, "open %s", app->state_dir) : 0;
+    return app->state_fd < 0 ? err_sys(e, -errno, "open %s", app->state_dir) : claim_state(app, e);
 }
 
 int rundir_lock(struct app *app, struct err *e)
@@ -255,7 +299,7 @@ int rundir_open(struct app *app, struct err *e)
     for (size_t i = 0; i < ARRAY_COUNT(directories); i++)
         if (mkdirat(app->run_fd, directories[i], 0700) < 0 && errno != EEXIST)
             return err_sys(e, -errno, "mkdir %s/%s", app->run_dir, directories[i]);
-    return open_state(app, e);
+    return 0;
 }
 
 int rundir_open_logs(struct app *app, uint32_t index, struct err *e)

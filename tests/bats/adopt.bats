@@ -276,14 +276,17 @@ kill_all_three() {
     crash
     zoobar_toml "$BATS_TEST_TMPDIR/other.toml" 's|^memory = "64M"|memory = "65M"|' 's|^name = "zoobar"|name = "zoobar" # changed|'
     sed -i '/to    = "echo"/,+1d' "$BATS_TEST_TMPDIR/other.toml"
-    for arguments in "$BATS_TEST_TMPDIR/other.toml --listen http=127.0.0.1:$PORT" "$ZOOBAR --listen http=127.0.0.1:$(free_port)"; do
+    for arguments in "$BATS_TEST_TMPDIR/other.toml --listen http=127.0.0.1:$PORT --state-dir $STATE" \
+        "$ZOOBAR --listen http=127.0.0.1:$(free_port) --state-dir $STATE" \
+        "$ZOOBAR --listen http=127.0.0.1:$PORT --state-dir $BATS_TEST_TMPDIR/new/state"; do
         # shellcheck disable=SC2086 # a list of words
-        run "$HOSTD" start $arguments --name "$APP" --state-dir "$STATE" 3>&-
+        run "$HOSTD" start $arguments --name "$APP" 3>&-
         assert_failure
         [ "$status" = 2 ] && continue # the changed list is no list at all: found before
         assert_output --partial 'has changed since'
         assert_output --partial "hostd stop --app $APP"
     done
+    [ ! -e "$BATS_TEST_TMPDIR/new" ]
     everything_answers || register carol secret
     everything_answers
     run "$HOSTD" ps --app "$APP"
@@ -316,6 +319,48 @@ END
     assert_equal "$first" "$first"
     app_stop
     assert_equal "$(other)" "$before"
+    "$HOSTD" stop --app "$APP-b"
+    nothing_left "$BATS_TEST_TMPDIR/before"
+}
+
+# shares DIRECTORY TEXT: another application is refused that state directory, in one line with these words.
+shares() {
+    run "$HOSTD" start "$BATS_TEST_TMPDIR/other.toml" --name "$APP-b" --state-dir "$1" --detach 3>&-
+    [ "$status" = 1 ] || { echo "$1: $status $output"; "$HOSTD" stop --app "$APP-b"; return 1; }
+    assert_equal "${#lines[@]}" 1
+    assert_output --partial "state directory $1"
+    assert_output --partial "$2"
+    [ ! -e "/run/hostd/$APP-b" ]
+}
+shares_none() {
+    shares "$STATE" "application '$APP'"
+    shares "$BATS_TEST_TMPDIR/alias" "application '$APP'"
+    shares "$STATE/bank" "application '$APP'"
+    shares "$(dirname "$STATE")" "application '$APP'"
+}
+
+@test "a state directory is one application's: by any name, from above and below, and while its hostd is dead too" {
+    printf '[app]\nname = "other"\n[service.lone]\nexec = "%s"\n' "$BUILD/bin/echo" >"$BATS_TEST_TMPDIR/other.toml"
+    ln -s "$STATE" "$BATS_TEST_TMPDIR/alias"
+    begin
+    shares_none
+    # A hostd that does not see the other's run directory, as in a container.
+    run unshare --mount --propagation private sh -c 'mount -t tmpfs none /run && exec "$@"' sh "$HOSTD" start \
+        "$BATS_TEST_TMPDIR/other.toml" --name "$APP-b" --state-dir "$STATE" --detach 3>&-
+    assert_failure 1
+    assert_output --partial "state directory $STATE is another hostd's"
+    crash
+    shares_none
+    begin
+    run cat "$LOG"
+    assert_output --partial "$APP is adopted: 8 of 8"
+    shares_none
+    app_stop
+    cd "$(dirname "$STATE")"
+    "$HOSTD" start "$BATS_TEST_TMPDIR/other.toml" --name "$APP-b" --state-dir state --detach 3>&-
+    run "$HOSTD" start "$BATS_TEST_TMPDIR/other.toml" --name "$APP" --state-dir "$STATE" --detach 3>&-
+    assert_failure 1
+    assert_output --partial "application '$APP-b'"
     "$HOSTD" stop --app "$APP-b"
     nothing_left "$BATS_TEST_TMPDIR/before"
 }
