@@ -46,7 +46,7 @@ void notes_broken(struct link *link)
 void notes_denied(struct link *link, uint32_t method)
 {
     link->denied[method]++;
-    has_events = true;
+    has_events = has_counts = true; /* a count too: of what its log left out (tell_counts()) */
 }
 
 void notes_called(struct link *link)

@@ -266,11 +266,13 @@ static void begin_call(struct conn *conn, const struct frame *frame, const struc
 
 static void request_came(struct conn *conn, const struct frame *frame)
 {
-    notes_called(conn->link);
     const struct served_method *method = find_method(frame->method);
-    if (!contract_allows(conn->link->contract, frame->method))
+    if (!contract_allows(conn->link->contract, frame->method)) {
         deny(conn, frame, method);
-    else if (!method)
+        return;
+    }
+    notes_called(conn->link);
+    if (!method)
         answer_error(conn, frame->id, RPC_UNIMPLEMENTED, "this service does not implement the method");
     else
         begin_call(conn, frame, method);
