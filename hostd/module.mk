@@ -3,7 +3,7 @@
 HOSTD_SOURCES := $(wildcard hostd/*.c)
 HOSTD_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(HOSTD_SOURCES) initsvc/stage.c rpc/frame.c rpc/status.c) $(B)/obj/hostd/toml.o \
 	$(if $(WEAKEN),$(B)/obj/tests/attacks/weak_owner.o)
-HOSTD_LIBRARIES := -lnftnl -lmnl -lnl-3 -lseccomp -ljansson
+HOSTD_LIBRARIES := -Wl,-Bstatic -lnftnl -lnl-3 -lseccomp -ljansson -Wl,-Bdynamic -lmnl -static-libstdc++ -static-libgcc
 
 all: $(B)/bin/hostd
 $(B)/bin/hostd: $(HOSTD_OBJECTS) $(B)/lib/libnetconf.a $(B)/lib/librootfs.a $(B)/lib/librpcbase.a
