@@ -123,14 +123,28 @@ int spawn_namespace(struct app *app, uint32_t service, struct err *e);
 /* Makes the wires of all links between services that have a namespace and no wire (stage links).  On failure
  * *ret_service is the caller of the link that failed, where there is one. */
 int spawn_wires(struct app *app, uint32_t *ret_service, struct err *e);
-/* The rest up to INIT_SETUP sent; on failure *ret_stage says where, and nothing of it is left but the namespace. */
-int spawn_service(struct app *app, uint32_t service, enum init_stage *ret_stage, struct err *e);
+/* A PID 1 in the namespace, waiting for its setup; and that setup, when its wires are made.  On failure *ret_stage says
+ * where, and nothing of the service is left. */
+int spawn_process(struct app *app, uint32_t service, enum init_stage *ret_stage, struct err *e);
+int spawn_setup(struct app *app, uint32_t service, enum init_stage *ret_stage, struct err *e);
 /* Opens the listeners of every ingress in hostd's own network namespace. */
 int spawn_ingresses(struct app *app, struct err *e);
 /* The wire of link as one end sees it.  Plain mode: interface lo, 127.0.0.1, a port of its own. */
 void spawn_wire(const struct app *app, uint32_t link, uint32_t direction, struct init_wire *ret_wire);
 /* Kills what runs, waits for its end, and gives back everything. */
 void instance_done(struct app *app, uint32_t service);
+
+/* ---- ahead.c ---- */
+/* A child that makes the network namespaces of the first start, all in the order of the plan. */
+struct ahead {
+    pid_t pid; /* 0 = none: plain mode has nothing to make */
+    int fd;
+};
+int ahead_begin(struct app *app, struct ahead *ret_ahead, struct err *e);
+/* The next one, as spawn_namespace(). */
+int ahead_next(struct app *app, const struct ahead *ahead, uint32_t service, struct err *e);
+/* Ends it, wherever it is. */
+void ahead_end(struct ahead *ahead);
 
 /* ---- supervise.c ---- */
 /* Starts everything; returns when all are ready, or with the failure after everything was taken down again. */

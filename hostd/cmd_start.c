@@ -188,10 +188,6 @@ static int open_programs(struct app *app, struct err *e)
     app->hostd_pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
     if (app->hostd_pidfd < 0)
         return err_sys(e, -errno, "pidfd_open");
-    for (int kind = 0; !app->is_plain && result == 0 && kind < KIND_COUNT; kind++)
-        result = filter_init((enum manifest_kind)kind, &app->init_filters[kind], e);
-    for (int profile = 0; !app->is_plain && result == 0 && profile < PROFILE_COUNT; profile++)
-        result = filter_service((enum plan_profile)profile, &app->service_filters[profile], e);
     return result;
 }
 

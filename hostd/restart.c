@@ -104,9 +104,10 @@ static int respawn(struct app *app, uint32_t index, enum init_stage *stage, stru
         return result;
     *stage = STAGE_LINKS;
     result = spawn_wires(app, &(uint32_t){0}, e);
-    if (result < 0)
-        return result;
-    result = spawn_service(app, index, stage, e);
+    if (result == 0)
+        result = spawn_process(app, index, stage, e);
+    if (result == 0)
+        result = spawn_setup(app, index, stage, e);
     if (result < 0)
         return result;
     instance_event(app, index, EVENT_SPAWNED);

@@ -3,8 +3,8 @@
  *
  * Order, and why (design: start handshake):
  *   network namespace first, owned by the host's user namespace: nobody inside can change wires or filters;
- *   wires complete with their filters before any process exists that could use them;
- *   then the other namespaces around a child that waits until its ids are mapped;
+ *   then the other namespaces around a child that becomes PID 1 when its ids are mapped, and waits for its setup;
+ *   wires complete with their filters before that is sent: until then nothing runs there but our own code, idle;
  *   detached mounts last, because the data's idmap names the service's ids; then everything in one message.
  *
  * Plain mode (app->is_plain) leaves out what isolates: the namespace is hostd's own, a wire is a port of 127.0.0.1, the
@@ -227,7 +227,7 @@ static bool is_null_device(int fd)
     return fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3);
 }
 
-/* Between clone3 and exec.  We are nobody yet: ids come with the maps, which hostd writes before it sends the setup. */
+/* Between clone3 and exec.  We are nobody yet: ids come with the maps, which hostd writes before it sends a byte. */
 static _Noreturn void child_main(int stage_fd, int hostd_pidfd, int initsvc_fd, const int *task_fds, bool is_plain)
 {
     struct init_message message = {.kind = INIT_STAGE, .stage = STAGE_CGROUP};
@@ -242,8 +242,9 @@ static _Noreturn void child_main(int stage_fd, int hostd_pidfd, int initsvc_fd, 
     message.stage = STAGE_IDS;
     /* hostd's own end of the socket is a descriptor of ours as well, and would keep it open: its death shows by its
      * pidfd only.  Without that we would wait for ever, and hold its lock. */
+    char go;
     struct pollfd waits[] = {{.fd = stage_fd, .events = POLLIN}, {.fd = hostd_pidfd, .events = POLLIN}};
-    if (poll(waits, 2, -1) < 0 || !(waits[0].revents & POLLIN))
+    if (poll(waits, 2, -1) < 0 || !(waits[0].revents & POLLIN) || recv(stage_fd, &go, 1, 0) != 1)
         _exit(1); /* hostd is gone, or gave up */
     if (is_plain) {
         ; /* the ids of hostd's user */
@@ -535,14 +536,19 @@ static void put_process(const struct manifest *manifest, const struct manifest_s
             (void)snprintf(setup->interpreter, sizeof setup->interpreter, "%s", manifest_text(manifest, list[i].path));
 }
 
-static int make_setup(const struct app *app, const struct plan_service *service, const struct spawn_mounts *mounts,
+static int make_setup(struct app *app, const struct plan_service *service, const struct spawn_mounts *mounts,
                       int *ret_fd, struct err *e)
 {
     const struct instance *instance = &app->instances[service->index];
-    const struct filter *filter = &app->service_filters[service->profile];
-    const struct filter *init_filter = &app->init_filters[service->manifest->kind];
+    struct filter *filter = &app->service_filters[service->profile];
+    struct filter *init_filter = &app->init_filters[service->manifest->kind];
     FREE_AUTO struct contract *contract = NULL;
     int result = plan_contract(app->plan, service->index, instance->generation, &contract, e);
+    /* Compiled when the first service needs them: most lists need two of the six. */
+    if (result == 0 && !app->is_plain && filter->count == 0)
+        result = filter_service(service->profile, filter, e);
+    if (result == 0 && !app->is_plain && init_filter->count == 0)
+        result = filter_init(service->manifest->kind, init_filter, e);
     if (result < 0)
         return result;
     if (app->is_plain)
@@ -687,24 +693,27 @@ static int start_process(struct app *app, uint32_t index, enum init_stage *stage
     result = app->is_plain ? 0 : write_id_map(instance->init_pid, "uid_map", service->uid_base, e);
     if (result == 0 && !app->is_plain)
         result = write_id_map(instance->init_pid, "gid_map", service->uid_base, e);
-    if (result < 0)
-        return result;
-
-    *stage = STAGE_MOUNTS;
-    struct spawn_mounts mounts = {.count = 0};
-    FD_AUTO int setup_fd = -1;
-    result = make_mounts(app, service, &mounts, e);
-    if (result == 0) {
-        *stage = STAGE_SETUP;
-        result = make_setup(app, service, &mounts, &setup_fd, e);
-    }
-    if (result == 0)
-        result = send_setup(app, service, &mounts, setup_fd, e);
-    mounts_close(&mounts);
+    if (result == 0 && write(instance->stage_fd, "", 1) != 1)
+        result = err_sys(e, -errno, "tell the child that its ids are mapped");
     return result;
 }
 
-int spawn_service(struct app *app, uint32_t index, enum init_stage *ret_stage, struct err *e)
+/* A child that could not go on has said why, and is the reason that we could not. */
+static int spawn_failed(struct app *app, uint32_t index, enum init_stage *ret_stage, struct err *e)
+{
+    struct instance *instance = &app->instances[index];
+    struct init_message message;
+    if (instance->stage_fd >= 0 &&
+        recv(instance->stage_fd, &message, sizeof message, MSG_DONTWAIT) == (ssize_t)sizeof message &&
+        message.kind == INIT_STAGE && message.error.code) {
+        *ret_stage = message.stage;
+        *e = message.error;
+    }
+    instance_done(app, index);
+    return e->code;
+}
+
+int spawn_process(struct app *app, uint32_t index, enum init_stage *ret_stage, struct err *e)
 {
     struct instance *instance = &app->instances[index];
     instance->has_status = false;
@@ -712,19 +721,26 @@ int spawn_service(struct app *app, uint32_t index, enum init_stage *ret_stage, s
     instance->service_pid = 0;
     instance->error = (struct err){0};
     instance->failed_stage = STAGE_NONE;
-    int result = start_process(app, index, ret_stage, e);
-    if (result < 0) {
-        /* A child that could not go on has said why, and is the reason that we could not. */
-        struct init_message message;
-        if (instance->stage_fd >= 0 &&
-            recv(instance->stage_fd, &message, sizeof message, MSG_DONTWAIT) == (ssize_t)sizeof message &&
-            message.kind == INIT_STAGE && message.error.code) {
-            *ret_stage = message.stage;
-            *e = message.error;
-        }
-        instance_done(app, index);
-        return result;
+    return start_process(app, index, ret_stage, e) < 0 ? spawn_failed(app, index, ret_stage, e) : 0;
+}
+
+int spawn_setup(struct app *app, uint32_t index, enum init_stage *ret_stage, struct err *e)
+{
+    const struct plan_service *service = &app->plan->services[index];
+    struct instance *instance = &app->instances[index];
+    struct spawn_mounts mounts = {.count = 0};
+    FD_AUTO int setup_fd = -1;
+    *ret_stage = STAGE_MOUNTS;
+    int result = make_mounts(app, service, &mounts, e);
+    if (result == 0) {
+        *ret_stage = STAGE_SETUP;
+        result = make_setup(app, service, &mounts, &setup_fd, e);
     }
+    if (result == 0)
+        result = send_setup(app, service, &mounts, setup_fd, e);
+    mounts_close(&mounts);
+    if (result < 0)
+        return spawn_failed(app, index, ret_stage, e);
     /* PID 1 has duplicates. */
     fd_close(&instance->log_fd[0]);
     fd_close(&instance->log_fd[1]);

@@ -26,6 +26,7 @@
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 
+#define SPAWN_STEP 8u       /* services: enough that their wires go in one batch, few enough that nobody waits */
 #define LAST_LINES_TRIES 50 /* 10 ms each: for an output that is slow to take what was said last */
 
 /* ---- telling ---- */
@@ -160,29 +161,60 @@ static int fail_start(struct app *app, uint32_t index, enum init_stage stage, co
                    init_stage_name(stage), cause->text);
 }
 
-/* Namespaces, wires, processes: everything up to the loop.  *ret_index: who failed. */
-static int spawn_all(struct app *app, uint32_t *ret_index, enum init_stage *stage, struct err *e)
+static bool has_wires(const struct app *app, uint32_t index)
 {
-    *ret_index = 0;
-    *stage = STAGE_NETNS;
-    for (uint32_t i = 0; i < app->plan->service_count; i++) {
+    const struct plan_service *service = &app->plan->services[index];
+    for (uint32_t i = 0; i < service->link_count; i++)
+        if (!app->wires[app->plan->service_links[service->link_first + i].link].is_made)
+            return false;
+    return true;
+}
+
+/* Of services [first, end) namespaces and processes; wires to all that are there by now; the setup of every service
+ * that has all of its wires.  *ret_index: who failed. */
+static int spawn_some(struct app *app, const struct ahead *ahead, uint32_t first, uint32_t end, uint32_t *ret_index,
+                      enum init_stage *stage, struct err *e)
+{
+    int result = 0;
+    for (uint32_t i = first; result == 0 && i < end; i++) {
         *ret_index = i;
+        *stage = STAGE_NETNS;
         app->instances[i].generation = 1;
-        int result = spawn_namespace(app, i, e);
-        if (result < 0)
-            return result;
+        result = ahead_next(app, ahead, i, e);
+        if (result == 0)
+            result = spawn_process(app, i, stage, e);
     }
+    if (result < 0)
+        return result;
     *ret_index = 0;
     *stage = STAGE_LINKS;
-    int result = spawn_wires(app, ret_index, e);
-    for (uint32_t i = 0; result == 0 && i < app->plan->service_count; i++) {
+    result = spawn_wires(app, ret_index, e);
+    for (uint32_t i = 0; result == 0 && i < end; i++) {
+        if (app->instances[i].state != INSTANCE_DOWN || !has_wires(app, i))
+            continue;
         *ret_index = i;
-        result = spawn_service(app, i, stage, e);
+        result = spawn_setup(app, i, stage, e);
         if (result < 0)
             break;
         instance_event(app, i, EVENT_SPAWNED);
         result = turn_watch(app, i, e);
     }
+    return result;
+}
+
+/* Everything up to the loop, a few services at a time: while we wire some, another CPU makes the namespaces of the next
+ * and the PID 1s of those before set themselves up. */
+static int spawn_all(struct app *app, uint32_t *ret_index, enum init_stage *stage, struct err *e)
+{
+    struct ahead ahead;
+    uint32_t count = (uint32_t)app->plan->service_count;
+    *ret_index = 0;
+    *stage = STAGE_NETNS;
+    int result = ahead_begin(app, &ahead, e);
+    for (uint32_t first = 0; result == 0 && first < count; first += SPAWN_STEP)
+        result = spawn_some(app, &ahead, first, first + SPAWN_STEP < count ? first + SPAWN_STEP : count, ret_index,
+                            stage, e);
+    ahead_end(&ahead);
     return result;
 }
 
