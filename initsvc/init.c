@@ -357,15 +357,19 @@ static void start_child(struct init *init)
         (void)err_sys(&e, -errno, "signalfd");
         fail(init, STAGE_RING, &e);
     }
+    if (!init_is_plain(init) && !exec_is_on(init, INIT_EXEC_ROOT) && seal_bounding_set(&e) < 0)
+        fail(init, STAGE_CAPS, &e); /* once: the child inherits it */
     init->own_pid = getpid();
-    init->service_pid = fork();
+    /* We wait for its exec anyway, so nothing of our memory need be copied for it. */
+    init->service_pid = vfork();
     if (init->service_pid < 0) {
-        if (err_sys(&e, -errno, "fork") == -EAGAIN)
+        if (err_sys(&e, -errno, "vfork") == -EAGAIN)
             (void)err_hint(&e, "pids in the list leaves no room for another process");
         fail(init, STAGE_EXEC, &e);
     }
     if (init->service_pid == 0)
         seal_and_exec(init, &child);
+    (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* the ids that the child took have set it to 0 for both of us */
 
     fd_close(&child.stdout_fd);
     fd_close(&child.stderr_fd);
@@ -403,7 +407,8 @@ static void confine(struct init *init)
     bool may_signal = init_is_process(init) && !exec_is_on(init, INIT_EXEC);
     /* Without a capability a signal reaches only processes of one's own real or effective user: so we take the real one
      * of a process service, for SIGTERM.  It gives the service no more than signals to us, which we all block. */
-    if (seal_drop_all(may_signal ? setup->uid : 0, 0, 0, &e) < 0)
+    if ((exec_is_on(init, INIT_EXEC_ROOT) && seal_bounding_set(&e) < 0) ||
+        seal_drop_all(may_signal ? setup->uid : 0, 0, 0, &e) < 0)
         fail(init, STAGE_CONFINE, &e);
     if (seal_filter((const char *)setup + setup->init_filter_at, setup->init_filter_bytes, &e) < 0)
         fail(init, STAGE_CONFINE, &e);

@@ -109,8 +109,11 @@ int sender_send(struct io_uring *sender, int ring_fd, int fd, uint32_t slot, uin
 struct child_fds {
     int stdout_fd, stderr_fd, event_fd, note_write_fd, status_fd;
 };
-/* In the forked child: does not return.  Reports a failed stage as a struct init_message on status_fd. */
+/* In the child, which shares our memory until its exec: does not return.  Reports a failed stage as a struct
+ * init_message on status_fd. */
 _Noreturn void seal_and_exec(struct init *init, const struct child_fds *fds);
+/* No exec from here on, of the calling process and its children, gives a capability. */
+int seal_bounding_set(struct err *e);
 /* Drops every capability of the calling process, for good; no_new_privs.  The ids are taken first; real_uid: another
  * real user id than uid. */
 int seal_drop_all(uint32_t real_uid, uint32_t uid, uint32_t gid, struct err *e);

@@ -5,7 +5,7 @@
  *   enable the ring   it can do only what was listed, from now on for everybody
  *   contract          sealed: nobody can change what the service is told about its wires
  *   limits            the hard ones, so they cannot be raised
- *   capabilities      bounding set first (that needs one), then ids, then all sets, no_new_privs
+ *   capabilities      ids, then all sets, no_new_privs; the bounding set went with PID 1's own, before the fork
  *   Landlock          what the mounts allow, once more by path
  *   seccomp           last: nothing above is on its list any more
  *   exec              of the one binary, by descriptor
@@ -109,7 +109,8 @@ static int lay_out(const int *sources, int count, int *status_fd, int *exe_fd, i
         if (dup2(parked[i], i) < 0)
             return err_sys(e, -errno, "place descriptor %d", i);
     /* Everything else ends at exec, whoever opened it and however. */
-    if ((weakened("inherit") ? weaken_inherit(count) : close_range((unsigned)count, ~0u, CLOSE_RANGE_CLOEXEC)) < 0)
+    if ((weakened("inherit") ? weaken_inherit(count)
+                             : syscall(SYS_close_range, (unsigned)count, ~0u, CLOSE_RANGE_CLOEXEC)) < 0)
         return err_sys(e, -errno, "close_range");
     return 0;
 }
@@ -119,7 +120,7 @@ static int lay_out(const int *sources, int count, int *status_fd, int *exe_fd, i
 static int set_limit(int resource, const char *name, uint64_t value, struct err *e)
 {
     struct rlimit limit = {value, value};
-    if (setrlimit((__rlimit_resource_t)resource, &limit) < 0)
+    if (setrlimit(resource, &limit) < 0)
         return err_sys(e, -errno, "limit %s=%llu", name, (unsigned long long)value);
     return 0;
 }
@@ -140,13 +141,20 @@ static int set_limits(const struct init *init, struct err *e)
 
 /* ---- capabilities ---- */
 
-int seal_drop_all(uint32_t real_uid, uint32_t uid, uint32_t gid, struct err *e)
+int seal_bounding_set(struct err *e)
 {
     if (weakened("caps"))
         return 0;
     for (int cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0 || cap <= CAP_LAST_CAP || errno != EINVAL; cap++)
         if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) != 0) /* in the set still, or unknown: both are a failure of ours */
             return err_sys(e, -errno, "drop capability %d from the bounding set", cap);
+    return 0;
+}
+
+int seal_drop_all(uint32_t real_uid, uint32_t uid, uint32_t gid, struct err *e)
+{
+    if (weakened("caps"))
+        return 0;
     /* From here no exec and no change of ids gives or keeps a capability. */
     unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |
                          SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;

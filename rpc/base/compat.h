@@ -4,6 +4,7 @@
 #ifndef RPC_BASE_COMPAT_H
 #define RPC_BASE_COMPAT_H
 
+#include <linux/close_range.h>
 #include <linux/io_uring.h>
 #include <linux/landlock.h>
 #include <linux/mount.h>
