@@ -39,7 +39,7 @@ all:
 # What building and running needs, beyond git and make.
 RUN_PACKAGES := gcc g++ libc6-dev libgumbo-dev libjansson-dev libmnl-dev libnftnl-dev libnl-3-dev libprotobuf-c-dev \
 	libseccomp-dev libsqlite3-dev libssl-dev libtomlplusplus-dev liburing-dev \
-	node-llhttp protobuf-c-compiler
+	musl-tools node-llhttp protobuf-c-compiler
 # What installing needs beyond that.
 INSTALL_PACKAGES := scdoc
 # What the tests need beyond that.
