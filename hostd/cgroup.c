@@ -115,19 +115,20 @@ static void group_path(char path[PATH_BYTES], const char *tree, const char *app,
                    service ? service : "");
 }
 
+/* Those above it are there after the first service. */
 static int make_path(const char *tree, const char *app, const char *service, char path[PATH_BYTES], struct err *e)
 {
-    group_path(path, tree, NULL, NULL);
-    int result = make_directory(path, e);
-    if (result == 0) {
-        group_path(path, tree, app, NULL);
+    const char *const names[][2] = {{NULL, NULL}, {app, NULL}};
+    group_path(path, tree, app, service);
+    if (mkdir(path, 0755) == 0 || errno == EEXIST)
+        return 0;
+    int result = 0;
+    for (size_t i = 0; result == 0 && i < ARRAY_COUNT(names); i++) {
+        group_path(path, tree, names[i][0], names[i][1]);
         result = make_directory(path, e);
     }
-    if (result == 0) {
-        group_path(path, tree, app, service);
-        result = make_directory(path, e);
-    }
-    return result;
+    group_path(path, tree, app, service);
+    return result == 0 ? make_directory(path, e) : result;
 }
 
 /* ---- limits ---- */

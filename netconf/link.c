@@ -52,7 +52,7 @@
 /* ---- network namespaces ---- */
 
 struct sysctl {
-    const char *path; /* below /proc/sys/net/ipv4 or ipv6 */
+    const char *path; /* below its directory */
     const char *value;
 };
 
@@ -61,25 +61,38 @@ struct sysctl {
  * own, which is a copy of `default`. */
 static const struct sysctl sysctls_ipv4[] = {
     {"ip_forward", "0"},
-    {"conf/default/forwarding", "0"}, /* ip_forward only writes it when it changes */
-    {"conf/all/accept_source_route", "0"},
-    {"conf/default/accept_source_route", "0"},
-    {"conf/all/rp_filter", "1"}, /* strict; 2 would be larger, and loose */
-    {"conf/default/rp_filter", "1"},
-    {"conf/all/route_localnet", "0"},
-    {"conf/default/route_localnet", "0"},
-    {"conf/all/accept_redirects", "0"},
-    {"conf/default/accept_redirects", "0"},
-    {"conf/all/send_redirects", "0"},
-    {"conf/default/send_redirects", "0"},
-    {"conf/all/arp_ignore", "8"}, /* answer for no address at all; the larger one counts */
-    {"tcp_fastopen", "0"},        /* else a listener can be made a connection: SHUTDOWN, then SEND with MSG_FASTOPEN */
+    {"tcp_fastopen", "0"}, /* else a listener can be made a connection: SHUTDOWN, then SEND with MSG_FASTOPEN */
     {"tcp_congestion_control", "reno"},
 };
 
+static const struct sysctl sysctls_all[] = {
+    {"accept_source_route", "0"}, {"rp_filter", "1"}, /* strict; 2 would be larger, and loose */
+    {"route_localnet", "0"},      {"accept_redirects", "0"},
+    {"send_redirects", "0"},      {"arp_ignore", "8"}, /* answer for no address at all; the larger one counts */
+};
+
+static const struct sysctl sysctls_default[] = {
+    {"forwarding", "0"}, /* ip_forward only writes it when it changes */
+    {"accept_source_route", "0"}, {"rp_filter", "1"},      {"route_localnet", "0"},
+    {"accept_redirects", "0"},    {"send_redirects", "0"},
+};
+
 static const struct sysctl sysctls_ipv6[] = {
-    {"conf/all/disable_ipv6", "1"},
-    {"conf/default/disable_ipv6", "1"},
+    {"all/disable_ipv6", "1"},
+    {"default/disable_ipv6", "1"},
+};
+
+/* In this order, each directory walked to once. */
+static const struct sysctls {
+    const char *directory; /* below /proc/sys/net */
+    const struct sysctl *sysctls;
+    size_t count;
+    bool may_be_absent;
+} all_sysctls[] = {
+    {"ipv4", sysctls_ipv4, ARRAY_COUNT(sysctls_ipv4), false},
+    {"ipv4/conf/all", sysctls_all, ARRAY_COUNT(sysctls_all), false},
+    {"ipv4/conf/default", sysctls_default, ARRAY_COUNT(sysctls_default), false},
+    {"ipv6/conf", sysctls_ipv6, ARRAY_COUNT(sysctls_ipv6), true},
 };
 
 /* Reads a setting, without its newline. */
@@ -94,34 +107,34 @@ static int sysctl_read(int fd, char *ret_value, size_t bytes)
 }
 
 /* Writes a setting unless it is so already, and reads it back. */
-static int sysctl_set(int directory_fd, const char *family, const struct sysctl *sysctl, struct err *e)
+static int sysctl_set(int directory_fd, const char *directory, const struct sysctl *sysctl, struct err *e)
 {
     char value[64]; /* the longest is the name of a congestion control, 16 */
     FD_AUTO int fd = openat(directory_fd, sysctl->path, O_RDWR | O_CLOEXEC);
     if (fd < 0)
-        return err_sys(e, -errno, "open sysctl net/%s/%s", family, sysctl->path);
+        return err_sys(e, -errno, "open sysctl net/%s/%s", directory, sysctl->path);
     int code = sysctl_read(fd, value, sizeof value);
     if (code == 0 && strcmp(value, sysctl->value) != 0) {
         size_t length = strlen(sysctl->value);
         if (pwrite(fd, sysctl->value, length, 0) != (ssize_t)length)
-            return err_sys(e, -errno, "write sysctl net/%s/%s = %s", family, sysctl->path, sysctl->value);
+            return err_sys(e, -errno, "write sysctl net/%s/%s = %s", directory, sysctl->path, sysctl->value);
         code = sysctl_read(fd, value, sizeof value);
     }
     if (code < 0)
-        return err_sys(e, code, "read sysctl net/%s/%s", family, sysctl->path);
+        return err_sys(e, code, "read sysctl net/%s/%s", directory, sysctl->path);
     if (strcmp(value, sysctl->value) != 0)
-        return err_set(e, -EIO, "read back sysctl net/%s/%s: it is %s, not %s", family, sysctl->path, value,
+        return err_set(e, -EIO, "read back sysctl net/%s/%s: it is %s, not %s", directory, sysctl->path, value,
                        sysctl->value);
     return 0;
 }
 
 /*
- * The settings are reached through a procfs of our own, mounted nowhere, and a new one for every PROC_USES_MAX
- * namespaces. In /proc the entries "ipv4" of all namespaces are children of one directory, so one hash chain, and the
- * first lookup in a new namespace walks it to its end: with 1,000 namespaces that is 0.35 ms for the two families, more
- * than all the settings.  What is cached about them (20 KiB a namespace) also goes with the mount.
+ * The settings are reached through a procfs of our own, mounted nowhere, and a new one for every
+ * PROC_USES_MAX uses. In /proc the entries "ipv4" of all namespaces are children of one directory, so one hash chain,
+ * and the first lookup in a new namespace walks it to its end: with 1,000 namespaces that is 0.35 ms for the two
+ * families, more than all the settings.  What is cached about them (20 KiB a namespace) also goes with the mount.
  */
-#define PROC_USES_MAX 32u
+#define PROC_USES_MAX 128u /* of the directories of 32 namespaces */
 
 static int proc_mount(void)
 {
@@ -167,19 +180,18 @@ static const struct sysctl *weakened_sysctl(const struct sysctl *sysctl)
     return sysctl;
 }
 
-/* Of the namespace that the thread is in.  The family's directory is held open: one walk to it, not one per setting. */
-static int sysctls_set(const char *family, const struct sysctl *sysctls, size_t count, bool may_be_absent,
-                       struct err *e)
+/* Of the namespace that the thread is in. */
+static int sysctls_set(const struct sysctls *set, struct err *e)
 {
     int net_fd = -1;
     int code = proc_sys_net(&net_fd, e);
     if (code < 0)
         return code;
-    FD_AUTO int family_fd = openat(net_fd, family, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (family_fd < 0)
-        return errno == ENOENT && may_be_absent ? 0 : err_sys(e, -errno, "open /proc/sys/net/%s", family);
-    for (size_t i = 0; i < count && code == 0; i++)
-        code = sysctl_set(family_fd, family, weakened_sysctl(&sysctls[i]), e);
+    FD_AUTO int directory_fd = openat(net_fd, set->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (directory_fd < 0)
+        return errno == ENOENT && set->may_be_absent ? 0 : err_sys(e, -errno, "open /proc/sys/net/%s", set->directory);
+    for (size_t i = 0; i < set->count && code == 0; i++)
+        code = sysctl_set(directory_fd, set->directory, weakened_sysctl(&set->sysctls[i]), e);
     return code;
 }
 
@@ -199,10 +211,8 @@ int net_namespace_new(int *ret_netns_fd, struct err *e)
     netns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
     if (netns_fd < 0)
         code = err_sys(e, -errno, "open new network namespace");
-    if (code == 0)
-        code = sysctls_set("ipv4", sysctls_ipv4, ARRAY_COUNT(sysctls_ipv4), false, e);
-    if (code == 0)
-        code = sysctls_set("ipv6", sysctls_ipv6, ARRAY_COUNT(sysctls_ipv6), true, e);
+    for (size_t i = 0; i < ARRAY_COUNT(all_sysctls) && code == 0; i++)
+        code = sysctls_set(&all_sysctls[i], e);
     net_namespace_return(home_fd);
     if (code == 0)
         *ret_netns_fd = fd_take(&netns_fd);
@@ -212,13 +222,14 @@ int net_namespace_new(int *ret_netns_fd, struct err *e)
 int net_namespace_let_bind(int netns_fd, struct err *e)
 {
     static const struct sysctl any_port = {"ip_unprivileged_port_start", "0"};
+    static const struct sysctls set = {"ipv4", &any_port, 1, false};
     FD_AUTO int home_fd = -1;
     int code = netns_home(&home_fd, e);
     if (code == 0)
         code = netns_enter(netns_fd, e);
     if (code < 0)
         return code;
-    code = sysctls_set("ipv4", &any_port, 1, false, e);
+    code = sysctls_set(&set, e);
     net_namespace_return(home_fd);
     return code;
 }
