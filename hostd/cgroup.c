@@ -89,9 +89,11 @@ static int write_value(const char *directory, const char *file, const char *valu
     char path[PATH_BYTES * 2];
     (void)snprintf(path, sizeof path, "%s/%s", directory, file);
     FD_AUTO int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || write(fd, value, strlen(value)) < 0)
-        return err_sys(e, -errno, "write %s to %s", value, path);
-    return 0;
+    ssize_t written = -1;
+    do /* a limit of memory is not written while a signal waits: a child's end, where hostd is traced */
+        written = fd < 0 ? -1 : write(fd, value, strlen(value));
+    while (fd >= 0 && written < 0 && errno == EINTR);
+    return written < 0 ? err_sys(e, -errno, "write %s to %s", value, path) : 0;
 }
 
 /* Of a file that the kernel shows only where it counts what the file limits. */
@@ -120,9 +122,10 @@ static int make_path(const char *tree, const char *app, const char *service, cha
 {
     const char *const names[][2] = {{NULL, NULL}, {app, NULL}};
     group_path(path, tree, app, service);
-    if (mkdir(path, 0755) == 0 || errno == EEXIST)
-        return 0;
-    int result = 0;
+    int result = make_directory(path, e);
+    if (result != -ENOENT)
+        return result;
+    result = 0;
     for (size_t i = 0; result == 0 && i < ARRAY_COUNT(names); i++) {
         group_path(path, tree, names[i][0], names[i][1]);
         result = make_directory(path, e);

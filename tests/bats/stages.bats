@@ -12,7 +12,8 @@ INJECT=$TOOLS/inject
 # STAGE  SERVICE  ERROR  TEXT OF IT  PROCESS  CALL  ITS ARGUMENT
 #
 # SERVICE: the one that restarts and that the line names; ends in "up" where its listener matters.  PROCESS: hostd
-# itself, the PID 1 of the service, or the child that becomes the service.  CALL: "a:b" is the first b behind an a.
+# itself, the PID 1 of the service (whose libc, musl, has words of its own), or the child that becomes the service.
+# CALL: "a:b" is the first b behind an a.
 TABLE="
 netns        s1  ENOSPC     No_space            hostd    unshare                 -
 links        s2  ENOBUFS    No_buffer_space     hostd    unshare:sendto          -
@@ -21,18 +22,18 @@ clone        s4  EAGAIN     temporarily         hostd    clone3                 
 idmap        s5  EPERM      not_permitted       hostd    openat                  uid_map
 mounts       s6  ENOMEM     Cannot_allocate     hostd    open_tree               -
 setup        s7  ENOMEM     Cannot_allocate     hostd    memfd_create            setup
-setup        s8  ENOMEM     Cannot_allocate     init     recvmsg                 -
+setup        s8  ENOMEM     Out_of_memory       init     recvmsg                 -
 ids          s9  EAGAIN     temporarily         init     setresuid               -
 parent       s10 EPERM      not_permitted       init     sethostname             -
-root         s11 ENOMEM     Cannot_allocate     init     pivot_root              -
-listen       s12 EADDRINUSE already_in_use      init     bind                    -
+root         s11 ENOMEM     Out_of_memory       init     pivot_root              -
+listen       s12 EADDRINUSE Address_in_use      init     bind                    -
 connect      s13 ECONNREFUSED refused           init     connect                 -
 ring         s14 EPERM      not_permitted       init     io_uring_setup          -
-contract     s15 ENOMEM     Cannot_allocate     service  memfd_create            contract
+contract     s15 ENOMEM     Out_of_memory       service  memfd_create            contract
 limits       s16 EPERM      not_permitted       service  prlimit64               -
 capabilities s17 EPERM      not_permitted       service  capset                  -
-landlock     s18 ENOMEM     Cannot_allocate     service  landlock_add_rule       -
-seccomp      s19 ENOMEM     Cannot_allocate     service  seccomp                 -
+landlock     s18 ENOMEM     Out_of_memory       service  landlock_add_rule       -
+seccomp      s19 ENOMEM     Out_of_memory       service  seccomp                 -
 exec         s20 ENOENT     No_such_file        service  execveat                -
 confine      s21 EPERM      not_permitted       init     capset                  -
 "
