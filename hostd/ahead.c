@@ -1,5 +1,6 @@
 /*
- * ahead.c - a child of hostd that makes the network namespaces of the first start, ahead of it and on another CPU.
+ * ahead.c - a child of hostd that makes the network namespaces of the first start, ahead of it and on another CPU: all
+ * but the first, which hostd makes meanwhile.
  *
  * The kernel takes half a millisecond for one, a fifth of the start of its service, and hostd need not wait for it. The
  * child does what hostd would do (spawn_namespace(): sysctls written and read back), sends the descriptor, and ends
@@ -39,7 +40,7 @@ static int send_one(int fd, const struct err *e, int netns_fd)
 static _Noreturn void make_all(struct app *app, int fd, pid_t hostd)
 {
     int result = prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != hostd ? -ESRCH : 0;
-    for (uint32_t i = 0; result == 0 && i < app->plan->service_count; i++) {
+    for (uint32_t i = 1; result == 0 && i < app->plan->service_count; i++) {
         struct err e = {0};
         int made = spawn_namespace(app, i, &e);
         result = send_one(fd, &e, app->instances[i].netns_fd);
@@ -52,7 +53,7 @@ static _Noreturn void make_all(struct app *app, int fd, pid_t hostd)
 int ahead_begin(struct app *app, struct ahead *ret_ahead, struct err *e)
 {
     *ret_ahead = (struct ahead){.pid = 0, .fd = -1};
-    if (app->is_plain)
+    if (app->is_plain || app->plan->service_count < 2)
         return 0;
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
@@ -72,7 +73,7 @@ int ahead_begin(struct app *app, struct ahead *ret_ahead, struct err *e)
 
 int ahead_next(struct app *app, const struct ahead *ahead, uint32_t service, struct err *e)
 {
-    if (ahead->pid == 0)
+    if (ahead->pid == 0 || service == 0)
         return spawn_namespace(app, service, e);
     union rights rights = {.bytes = {0}};
     struct err made = {0};

@@ -137,7 +137,7 @@ void instance_done(struct app *app, uint32_t service);
 /* ---- ahead.c ---- */
 /* A child that makes the network namespaces of the first start, all in the order of the plan. */
 struct ahead {
-    pid_t pid; /* 0 = none: plain mode has nothing to make */
+    pid_t pid; /* 0 = none: there is nothing for it to make */
     int fd;
 };
 int ahead_begin(struct app *app, struct ahead *ret_ahead, struct err *e);

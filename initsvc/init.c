@@ -363,7 +363,7 @@ static void start_child(struct init *init)
     /* We wait for its exec anyway, so nothing of our memory need be copied for it. */
     init->service_pid = vfork();
     if (init->service_pid < 0) {
-        if (err_sys(&e, -errno, "vfork") == -EAGAIN)
+        if (err_sys(&e, -errno, "fork") == -EAGAIN)
             (void)err_hint(&e, "pids in the list leaves no room for another process");
         fail(init, STAGE_EXEC, &e);
     }

@@ -97,8 +97,8 @@ fails_to_start() {
     [ "$process" = service ] && role=start.2.init4.service
     case $stage in
     clone | idmap | mounts | setup) [ "$process" != hostd ] || service=back ;; # the first that comes to it
-    netns) service=back role=start.2.1 ;; # the child that makes the namespaces ahead
-    links) service=asks after=clone3 ;;
+    netns) service=back ;;
+    links) service=asks ;;
     esac
     said=$("$INJECT" --role "$role" ${after:+--after "$after"} --call "$call" ${argument:+--text "$argument"} --error "$error" -- \
         "$HOSTD" start "$BATS_TEST_TMPDIR/app.toml" --name "$APP" --state-dir "$STATE" --detach 2>&1 3>&-) || code=$?
