@@ -198,13 +198,9 @@ void control_accept(struct app *app);
 void control_answer_waiters(struct app *app);
 /* Answers those of `hostd stop`, when nothing is left; without an answer they are told that hostd has died. */
 void control_answer_stop(struct app *app);
-/* Client side: sends a request to an application; its answer, to the end, in a malloc'ed string.  -ENOENT: it does not
- * run.  -ECONNREFUSED, -ECONNRESET: its hostd has died, before it was asked or before it answered. */
-int control_ask(const char *app_name, const char *request, char **ret_answer, struct err *e);
-/* The same, with the descriptor that came with the answer, or -1. */
-int control_ask_fd(const char *app_name, const char *request, char **ret_answer, int *ret_fd, struct err *e);
-/* The application meant: app_name, or the only one that runs.  -ENOENT: none; -EINVAL: several. */
-int control_choose(const char *app_name, char ret_name[NAME_BYTES], struct err *e);
+/* Where an application is asked (client.c). */
+struct sockaddr_un;
+int control_address(const char *app_name, struct sockaddr_un *ret_address, struct err *e);
 /* Names of the applications that have a run directory; count or negative errno. */
 int control_list(char names[][NAME_BYTES], size_t max);
 

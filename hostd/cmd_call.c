@@ -11,7 +11,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <poll.h>
 #include <stdio.h>
@@ -21,8 +20,10 @@
 #include <sys/stat.h>
 
 #include "hostd/app.h"
+#include "hostd/client.h"
 #include "hostd/cmd.h"
 #include "hostd/confine.h"
+#include "hostd/options.h"
 #include "hostd/rpcjson.h"
 #include "hostd/runlist.h"
 #include "hostd/suggest.h"
@@ -56,16 +57,6 @@ struct target {
     size_t image_bytes;
 };
 
-static int usage(const char *what)
-{
-    (void)fprintf(stderr,
-                  "hostd call: %s\n"
-                  "usage: hostd call [--app NAME] [--timeout SECONDS] SERVICE INTERFACE.METHOD [JSON|-]\n"
-                  "       hostd call [--app NAME] [--list] [SERVICE]\n",
-                  what);
-    return 2;
-}
-
 static int fail(const struct err *e, int code)
 {
     (void)fprintf(stderr, "hostd call: %s\n", e->text);
@@ -78,9 +69,10 @@ static int parse_options(int argc, char **argv, struct options *options)
                                           {"list", no_argument, NULL, 'l'},
                                           {"timeout", required_argument, NULL, 't'},
                                           {NULL, 0, NULL, 0}};
-    optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
+    for (int c; (c = option_next(argc, argv, "", known)) != -1;) {
         char *end = NULL;
+        if (c == '?')
+            return 2;
         unsigned long seconds = c == 't' ? strtoul(optarg, &end, 10) : 0;
         if (c == 'a')
             options->app = optarg;
@@ -89,13 +81,13 @@ static int parse_options(int argc, char **argv, struct options *options)
         else if (c == 't' && *optarg >= '1' && *optarg <= '9' && !*end && seconds <= TIMEOUT_S_MAX)
             options->timeout_ms = (uint32_t)seconds * 1000;
         else
-            return usage(c == 't' ? "--timeout takes 1 to 300 seconds" : "unknown or incomplete option");
+            return cmd_wrong(argv[0], "--timeout takes 1 to 300 seconds");
     }
     int words = argc - optind;
     if ((words < 1 && !options->is_listing) || words > 3)
-        return usage(words < 1 ? "which SERVICE?" : "SERVICE, METHOD and JSON only");
+        return cmd_wrong(argv[0], words < 1 ? "which SERVICE?" : "SERVICE, METHOD and JSON only");
     if (options->is_listing && words > 1)
-        return usage("--list takes a SERVICE only");
+        return cmd_wrong(argv[0], "--list takes a SERVICE only");
     options->service = words > 0 ? argv[optind] : NULL;
     options->method = words > 1 ? argv[optind + 1] : NULL;
     options->json = words > 2 ? argv[optind + 2] : "{}";
@@ -105,23 +97,14 @@ static int parse_options(int argc, char **argv, struct options *options)
 
 /* ---- as root ---- */
 
-static const struct manifest_service *find_service(const struct manifest *manifest, const char *name, struct err *e)
+/* The service that is meant, which must have a ring. */
+static int find_service(const struct manifest *manifest, const char *app_name, const char *name,
+                        const struct manifest_service **ret_service, struct err *e)
 {
-    const struct manifest_service *services = manifest_services(manifest);
-    struct suggestion near = suggest_for(name);
-    for (uint32_t i = 0; i < manifest->service_count; i++) {
-        if (strcmp(services[i].name, name) == 0 && services[i].kind == KIND_SEALED)
-            return &services[i];
-        if (strcmp(services[i].name, name) == 0) {
-            (void)err_set(e, -EOPNOTSUPP, "service '%s' is a process: it has no methods to call", name);
-            return NULL;
-        }
-        suggest_offer(&near, services[i].name);
-    }
-    (void)err_set(e, -ENOENT, "application '%s' has no service '%s'", manifest->app, name);
-    if (near.best)
-        (void)err_hint(e, "did you mean '%s'?", near.best);
-    return NULL;
+    int result = client_find_service(manifest, app_name, name, ret_service, e);
+    if (result == 0 && (*ret_service)->kind == KIND_PROCESS)
+        result = err_set(e, -EINVAL, "service '%s' is a process: it has no methods to call", name);
+    return result;
 }
 
 /* Asks hostd for a connection; *ret_pid is the service's process. */
@@ -130,7 +113,7 @@ static int connect_to(const char *app_name, const char *service, int *ret_fd, pi
     char request[NAME_BYTES * 2];
     FREE_AUTO char *answer = NULL;
     (void)snprintf(request, sizeof request, "operator %s", service);
-    int result = control_ask_fd(app_name, request, &answer, ret_fd, e);
+    int result = client_ask_fd(app_name, request, &answer, ret_fd, e);
     if (result < 0)
         return result;
     json_t *object = json_loads(answer, JSON_REJECT_DUPLICATES, NULL);
@@ -378,10 +361,11 @@ static int print_reply(const struct types *types, const struct type_method *meth
         return fail(&e, 1);
     FREE_AUTO char *shown = rpcjson_show(object);
     json_decref(object);
-    if (!shown || puts(shown) < 0 || fflush(stdout) != 0) {
-        (void)err_set(&e, -EIO, "write the reply");
+    if (!shown) {
+        (void)err_set(&e, -ENOMEM, "no memory for the reply");
         return fail(&e, 1);
     }
+    (void)puts(shown);
     return 0;
 }
 
@@ -438,7 +422,7 @@ static int read_types(const struct target *target, struct types **ret_types, str
 }
 
 /* The methods of count services, from the programs that the list names: nothing has to run for it. */
-static int list_methods(struct target *targets, size_t count)
+static int list_methods(struct target *targets, size_t count, bool with_names)
 {
     struct err e = {0};
     uint64_t mapped_bytes = 0;
@@ -453,7 +437,7 @@ static int list_methods(struct target *targets, size_t count)
         return fail(&e, 1);
     for (size_t i = 0; i < count; i++) {
         FREE_AUTO struct types *types = NULL;
-        if (count > 1)
+        if (with_names)
             (void)printf("%s%s\n", i ? "\n" : "", targets[i].service->name);
         if (read_types(&targets[i], &types, &e) < 0)
             code = fail(&e, 1);
@@ -481,7 +465,7 @@ static int list(const struct target *common, const char *service)
         targets[count] = *common;
         targets[count++].service = one;
     }
-    return list_methods(targets, count);
+    return list_methods(targets, count, !service);
 }
 
 static int call_as_nobody(const struct target *target, const struct options *options, const char *json)
@@ -503,17 +487,15 @@ int cmd_call(int argc, char **argv)
     struct err e = {0};
     FREE_AUTO struct manifest *manifest = NULL;
     FREE_AUTO char *json = NULL;
-    int result = control_choose(options.app, name, &e);
+    int result = client_choose(options.app, name, &e);
+    struct target target = {.fd = -1, .list = path};
+    if (result == 0)
+        result = runlist_read(name, path, &manifest, &e);
+    if (result == 0 && options.service)
+        result = find_service(manifest, name, options.service, &target.service, &e);
     if (result < 0)
-        return fail(&e, result == -EINVAL ? 2 : 1);
-    if (runlist_read(name, path, &manifest, &e) < 0)
-        return fail(&e, 1);
-    struct target target = {.manifest = manifest, .list = path, .fd = -1};
-    if (options.service) {
-        target.service = find_service(manifest, options.service, &e);
-        if (!target.service)
-            return fail(&e, 2);
-    }
+        return client_fail(argv[0], result, &e);
+    target.manifest = manifest;
     if (options.is_listing)
         return list(&target, options.service);
     result = read_input(options.json, &json, &e);

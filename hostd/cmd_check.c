@@ -3,22 +3,25 @@
 #include <stdio.h>
 
 #include "hostd/cmd.h"
+#include "hostd/options.h"
 #include "hostd/plan.h"
 #include "rpc/base/own.h"
 
 int cmd_check(int argc, char **argv)
 {
-    if (argc != 2 || argv[1][0] == '-') {
-        (void)fprintf(stderr, "hostd check: one FILE is needed\nusage: hostd check FILE\n");
+    static const struct option known[] = {{0}};
+    if (option_next(argc, argv, "", known) != -1)
         return 2;
-    }
+    if (optind + 1 != argc)
+        return cmd_wrong(argv[0], optind == argc ? "which FILE?" : "one FILE only");
+    const char *file = argv[optind];
     FREE_AUTO struct manifest *manifest = NULL;
     struct plan *plan = NULL;
-    int code = cmd_load(argv[1], &manifest, &plan);
+    int code = cmd_load(argv[0], file, &manifest, &plan);
     if (code)
         return code;
-    (void)printf("%s: ok: %zu service%s, %zu link%s\n", argv[1], plan->service_count,
-                 plan->service_count == 1 ? "" : "s", plan->link_count, plan->link_count == 1 ? "" : "s");
+    (void)printf("%s: ok: %zu service%s, %zu link%s\n", file, plan->service_count, plan->service_count == 1 ? "" : "s",
+                 plan->link_count, plan->link_count == 1 ? "" : "s");
     plan_free(plan);
     return 0;
 }

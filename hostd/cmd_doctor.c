@@ -22,6 +22,7 @@
 
 #include "hostd/app.h"
 #include "hostd/cmd.h"
+#include "hostd/options.h"
 #include "rootfs/rootfs.h"
 #include "rpc/base/compat.h"
 #include "rpc/base/own.h"
@@ -245,10 +246,11 @@ static const struct check {
 
 int cmd_doctor(int argc, char **argv)
 {
-    if (argc > 1) {
-        (void)fprintf(stderr, "hostd doctor: takes no arguments, not '%s'\nusage: hostd doctor\n", argv[1]);
+    static const struct option known[] = {{0}};
+    if (option_next(argc, argv, "", known) != -1)
         return 2;
-    }
+    if (optind != argc)
+        return cmd_wrong(argv[0], "no arguments expected");
     int missing = 0;
     for (size_t i = 0; i < ARRAY_COUNT(checks); i++) {
         struct finding f = {.remedy = checks[i].remedy};

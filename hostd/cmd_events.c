@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <poll.h>
 #include <stdio.h>
@@ -15,7 +14,9 @@
 #include <time.h>
 
 #include "hostd/app.h"
+#include "hostd/client.h"
 #include "hostd/cmd.h"
+#include "hostd/options.h"
 #include "hostd/since.h"
 #include "rpc/base/own.h"
 
@@ -36,13 +37,6 @@ struct options {
     json_int_t since_ms;
     bool is_json, is_following;
 };
-
-static int usage(const char *what)
-{
-    (void)fprintf(stderr, "hostd events: %s\nusage: hostd events [--app NAME] [-f|--follow] [--since TIME] [--json]\n",
-                  what);
-    return 2;
-}
 
 /* ---- reading ---- */
 
@@ -159,7 +153,7 @@ static int show(const char *app_name, const struct options *options, struct err 
     if (options->is_following && (inotify_fd < 0 || inotify_add_watch(inotify_fd, run_dir, IN_MODIFY) < 0))
         return err_sys(e, -errno, "watch %s", run_dir);
     show_new(run_fd, files, options);
-    while (options->is_following && access(run_dir, F_OK) == 0) {
+    while (options->is_following && !ferror(stdout) && access(run_dir, F_OK) == 0) {
         struct pollfd changed = {.fd = inotify_fd, .events = POLLIN};
         char seen[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
         (void)poll(&changed, 1, 1000);
@@ -181,8 +175,7 @@ int cmd_events(int argc, char **argv)
     };
     struct options options = {0};
     const char *app_name = NULL;
-    optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "f", known, NULL)) != -1;) {
+    for (int c; (c = option_next(argc, argv, "f", known)) != -1;) {
         switch (c) {
         case 'a':
             app_name = optarg;
@@ -196,24 +189,20 @@ int cmd_events(int argc, char **argv)
         case 's': {
             uint64_t since_ms;
             if (since_parse(optarg, since_now_ms(), &since_ms) < 0)
-                return usage("--since takes " SINCE_FORMS);
+                return cmd_wrong(argv[0], "--since takes " SINCE_FORMS);
             options.since_ms = (json_int_t)since_ms;
             break;
         }
         default:
-            return usage("unknown or incomplete option");
+            return 2;
         }
     }
     if (optind != argc)
-        return usage("no arguments expected");
+        return cmd_wrong(argv[0], "no arguments expected");
     char name[NAME_BYTES];
     struct err e = {0};
-    int result = control_choose(app_name, name, &e);
+    int result = client_choose(app_name, name, &e);
     if (result == 0)
         result = show(name, &options, &e);
-    if (result < 0) {
-        (void)fprintf(stderr, "hostd events: %s\n", e.text);
-        return result == -EINVAL ? 2 : 1;
-    }
-    return 0;
+    return result < 0 ? client_fail(argv[0], result, &e) : 0;
 }

@@ -15,7 +15,6 @@
  *  I3  The command has no descriptor of ours but the two pipes: no terminal, no directory.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,45 +23,39 @@
 #include "hostd/cmd.h"
 #include "hostd/cmd_exec.h"
 #include "hostd/logtail.h"
+#include "hostd/options.h"
 #include "rpc/base/own.h"
-
-static int usage(const char *what)
-{
-    (void)fprintf(stderr,
-                  "hostd exec: %s\n"
-                  "usage: hostd exec [--app NAME] [--tools] [--as-root] [--wires] SERVICE -- CMD [ARGUMENTS]\n",
-                  what);
-    return 2;
-}
 
 static int parse_options(int argc, char **argv, struct exec_options *options)
 {
     static const struct option known[] = {
-        {"app", required_argument, NULL, 'a'}, {"tools", no_argument, NULL, 't'}, {"tools", no_argument, NULL, 't'},
-        {"as-root", no_argument, NULL, 'r'},   {"wires", no_argument, NULL, 'w'}, {NULL, 0, NULL, 0},
+        {"app", required_argument, NULL, 'a'},
+        {"tools", no_argument, NULL, 't'},
+        {"as-root", no_argument, NULL, 'r'},
+        {"wires", no_argument, NULL, 'w'},
+        {NULL, 0, NULL, 0},
     };
-    optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "+", known, NULL)) != -1;) {
+    for (int c; (c = option_next(argc, argv, "+", known)) != -1;) {
+        if (c == '?')
+            return 2;
         if (c == 'a')
             options->app = optarg;
         else if (c == 't')
             options->with_tools = true;
         else if (c == 'r')
             options->as_root = true;
-        else if (c == 'w')
-            options->with_wires = true;
         else
-            return usage("unknown or incomplete option");
+            options->with_wires = true;
     }
     if (optind == argc || strcmp(argv[optind - 1], "--") == 0)
-        return usage("which SERVICE?");
+        return cmd_wrong(argv[0], "which SERVICE?");
     options->service = argv[optind++];
     if (optind == argc || strcmp(argv[optind], "--") != 0)
-        return usage("the command comes behind --, as in: hostd exec bank -- ./probe");
-    if (++optind == argc)
-        return usage("which CMD?");
+        return cmd_wrong(argv[0], "the command comes behind --, as in: hostd exec bank -- ./probe");
+    if (++optind == argc || !*argv[optind])
+        return cmd_wrong(argv[0], "which CMD?");
     if (argc - optind > (int)INIT_EXEC_ARGS_MAX)
-        return usage("too many arguments");
+        return cmd_wrong(argv[0], "too many arguments");
     options->words = argv + optind;
     return 0;
 }
@@ -80,8 +73,9 @@ static int failed(const struct err *e, int code)
 static int prepare(const struct exec_options *options, struct exec_target *target)
 {
     struct err e = {0};
-    if (exec_target_find(options, target, &e) < 0)
-        return failed(&e, 1);
+    int result = exec_target_find(options, target, &e);
+    if (result < 0)
+        return failed(&e, result == -EINVAL ? 2 : 1);
     if (exec_target_program(target, options, &e) < 0)
         return failed(&e, 2);
     if (!options->with_tools)

@@ -278,6 +278,7 @@ struct stream {
     bool is_terminal;
     char held[4]; /* the beginning of a character that was cut by a read */
     size_t held_bytes;
+    int result; /* of the last write; negative errno */
 };
 
 static int write_all(int fd, const char *bytes, size_t count)
@@ -338,13 +339,14 @@ static ssize_t copy_some(struct stream *stream)
     ssize_t got = read(stream->from, bytes, sizeof bytes);
     if (got <= 0)
         return got < 0 && errno == EINTR ? 1 : 0;
-    int result =
+    stream->result =
         stream->is_terminal ? show_escaped(stream, bytes, (size_t)got) : write_all(stream->to, bytes, (size_t)got);
-    return result < 0 ? 0 : got; /* a reader of ours that is gone: the command finds the same when it writes */
+    return stream->result < 0 ? 0 : got; /* a reader of ours that is gone: the command finds the same when it writes */
 }
 
-/* Until the guard's word came and all output is out.  -ESRCH: the guard died. */
-static int copy_output(int out_fd, int error_fd, int report_fd, struct report *report)
+/* Until the guard's word came and all output is out; closes both.  -ESRCH: the guard died; *ret_lost: 0, or why output
+ * was lost. */
+static int copy_output(int out_fd, int error_fd, int report_fd, struct report *report, int *ret_lost)
 {
     struct stream streams[] = {{.from = out_fd, .to = STDOUT_FILENO, .is_terminal = isatty(STDOUT_FILENO)},
                                {.from = error_fd, .to = STDERR_FILENO, .is_terminal = isatty(STDERR_FILENO)}};
@@ -359,13 +361,16 @@ static int copy_output(int out_fd, int error_fd, int report_fd, struct report *r
             break;
         for (int i = 0; ready > 0 && i < 2; i++)
             if (polls[i].revents && copy_some(&streams[i]) == 0)
-                streams[i].from = -1;
+                fd_close(&streams[i].from); /* at an error too: a command that goes on writing must not wait for us */
         if (ready > 0 && polls[2].revents) {
             has_report = true;
             if (read(report_fd, report, sizeof *report) != (ssize_t)sizeof *report)
                 result = -ESRCH;
         }
     }
+    fd_close(&streams[0].from);
+    fd_close(&streams[1].from);
+    *ret_lost = streams[0].result < 0 ? streams[0].result : streams[1].result;
     return result;
 }
 
@@ -398,9 +403,7 @@ int exec_run(struct exec_target *target, int *ret_wait_status, struct err *e)
     (void)close(ends[2][0]);
     (void)close(ends[3][1]);
     struct report report = {0};
-    int result = copy_output(ends[0][0], ends[1][0], ends[3][0], &report);
-    (void)close(ends[0][0]);
-    (void)close(ends[1][0]);
+    int lost = 0, result = copy_output(ends[0][0], ends[1][0], ends[3][0], &report, &lost);
     (void)close(ends[3][0]);
     (void)close(ends[2][1]);
     (void)waitpid(pid, NULL, 0); /* its word is in the report */
@@ -410,6 +413,8 @@ int exec_run(struct exec_target *target, int *ret_wait_status, struct err *e)
         *e = report.error;
         return e->code;
     }
+    if (lost < 0)
+        return err_sys(e, lost, "cannot print");
     *ret_wait_status = report.wait_status;
     return 0;
 }

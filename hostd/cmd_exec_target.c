@@ -18,8 +18,8 @@
 #include <sys/syscall.h>
 
 #include "hostd/app.h"
+#include "hostd/client.h"
 #include "hostd/cmd_exec.h"
-#include "hostd/suggest.h"
 #include "rootfs/rootfs.h"
 #include "rpc/base/own.h"
 
@@ -44,16 +44,6 @@ static const json_t *find_service(const json_t *services, const char *name)
     return NULL;
 }
 
-static int no_such_service(const json_t *services, const char *app, const char *name, struct err *e)
-{
-    struct suggestion suggestion = suggest_for(name);
-    size_t i;
-    json_t *service;
-    json_array_foreach(services, i, service) suggest_offer(&suggestion, text_of(service, "name"));
-    (void)err_set(e, -ENOENT, "application '%s' has no service '%s'", app, name);
-    return suggestion.best ? err_hint(e, "did you mean '%s'?", suggestion.best) : e->code;
-}
-
 /* ---- PID 1 ---- */
 
 /* The namespaces that hostd names are those of the process whose pidfd we hold: then it is that PID 1. */
@@ -72,7 +62,7 @@ static int check_namespaces(const struct exec_target *target, const json_t *serv
             (json_int_t)status.st_ino != json_integer_value(json_object_get(named, kinds[i])))
             return err_set(e, -ESRCH, "service '%s' was just restarted: try again", target->service);
         if (status.st_ino == own.st_ino)
-            return err_set(e, -EINVAL,
+            return err_set(e, -EOPNOTSUPP,
                            "service '%s' runs in the host's %s namespace (plain mode?): nothing confines it",
                            target->service, kinds[i]);
     }
@@ -217,7 +207,7 @@ static int find_in(struct exec_target *target, const struct exec_options *option
 {
     const json_t *service = find_service(services, options->service);
     if (!service)
-        return no_such_service(services, target->app, options->service, e);
+        return err_set(e, -EINVAL, "application '%s' has no service '%s'", target->app, options->service);
     (void)snprintf(target->service, NAME_BYTES, "%s", options->service);
     target->init_pid = (pid_t)json_integer_value(json_object_get(service, "init_pid"));
     /* Before it is ready its root may still be the host's. */
@@ -240,9 +230,11 @@ static int find_in(struct exec_target *target, const struct exec_options *option
 int exec_target_find(const struct exec_options *options, struct exec_target *target, struct err *e)
 {
     FREE_AUTO char *answer = NULL;
-    int result = control_choose(options->app, target->app, e);
+    int result = client_choose(options->app, target->app, e);
     if (result == 0)
-        result = control_ask(target->app, "ps", &answer, e);
+        result = client_check_service(target->app, options->service, e);
+    if (result == 0)
+        result = client_ask(target->app, "ps", &answer, e);
     if (result < 0)
         return result;
     json_error_t error;
@@ -315,16 +307,25 @@ static int open_program(const char *name, bool with_tools, char path[PATH_MAX], 
 {
     static const char *const directories[] = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
                                               "/usr/bin",        "/sbin",          "/bin"};
-    (void)snprintf(path, PATH_MAX, "%s", name);
-    int fd = with_tools && !strchr(name, '/') ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-    for (size_t i = 0; fd < 0 && with_tools && !strchr(name, '/') && i < ARRAY_COUNT(directories); i++) {
-        (void)snprintf(path, PATH_MAX, "%s/%s", directories[i], name);
-        fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool is_path = strchr(name, '/');
+    if (is_path || !with_tools) {
+        (void)snprintf(path, PATH_MAX, "%s", name);
+        *ret_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        if (*ret_fd >= 0)
+            return 0;
+        int code = err_sys(e, -errno, "open %s", name);
+        return is_path ? code : err_hint(e, "programs of the host's /usr come with --tools");
     }
-    if (fd < 0)
-        return err_sys(e, -errno, "open %s", name);
-    *ret_fd = fd;
-    return 0;
+    for (size_t i = 0; i < ARRAY_COUNT(directories); i++) {
+        (void)snprintf(path, PATH_MAX, "%s/%s", directories[i], name);
+        *ret_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        if (*ret_fd >= 0)
+            return 0;
+        if (errno != ENOENT && errno != ENOTDIR)
+            return err_sys(e, -errno, "open %s", path);
+    }
+    return err_set(e, -ENOENT, "no program '%s' in /usr/local/sbin, /usr/local/bin, /usr/sbin, /usr/bin, /sbin or /bin",
+                   name);
 }
 
 int exec_target_program(struct exec_target *target, const struct exec_options *options, struct err *e)

@@ -1,24 +1,17 @@
 /* cmd_explain.c - `hostd explain`: may FROM call TO, and which line says so.  Needs no root for a FILE. */
 #include <errno.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "hostd/app.h"
+#include "hostd/client.h"
 #include "hostd/cmd.h"
 #include "hostd/explain.h"
+#include "hostd/options.h"
 #include "hostd/runlist.h"
 #include "rpc/base/own.h"
-
-static int usage(const char *what)
-{
-    (void)fprintf(stderr,
-                  "hostd explain: %s\n"
-                  "usage: hostd explain [FILE | --app NAME] [--json] FROM TO[.INTERFACE.METHOD]\n",
-                  what);
-    return 2;
-}
 
 static void print_json(const struct manifest *m, const char *file, const struct verdict *v, const char *from)
 {
@@ -36,20 +29,19 @@ static int load(const char *file, const char *app_name, char path[RUNLIST_PATH_B
 {
     if (file) {
         struct plan *plan = NULL;
-        int code = cmd_load(file, ret_manifest, &plan);
+        int code = cmd_load("explain", file, ret_manifest, &plan);
         plan_free(plan);
         (void)snprintf(path, RUNLIST_PATH_BYTES, "%s", file);
         return code;
     }
     char name[NAME_BYTES];
     struct err e = {0};
-    int result = control_choose(app_name, name, &e);
+    int result = client_choose(app_name, name, &e);
     if (result == 0)
         result = runlist_read(name, path, ret_manifest, &e);
     if (result == 0)
         return 0;
-    (void)fprintf(stderr, "hostd explain: %s\n", e.text);
-    return result == -EINVAL ? 2 : 1;
+    return client_fail("explain", result, &e);
 }
 
 int cmd_explain(int argc, char **argv)
@@ -58,21 +50,24 @@ int cmd_explain(int argc, char **argv)
         {"app", required_argument, NULL, 'a'}, {"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
     const char *app_name = NULL;
     bool is_json = false;
-    optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
+    for (int c; (c = option_next(argc, argv, "", known)) != -1;) {
+        if (c == '?')
+            return 2;
         if (c == 'a')
             app_name = optarg;
-        else if (c == 'j')
-            is_json = true;
         else
-            return usage("unknown or incomplete option");
+            is_json = true;
     }
     int words = argc - optind;
     if (words < 2 || words > 3)
-        return usage(words < 2 ? "FROM and TO are needed" : "FILE, FROM and TO only");
+        return cmd_wrong(argv[0], words < 2 ? "FROM and TO are needed" : "FILE, FROM and TO only");
     if (words == 3 && app_name)
-        return usage("FILE or --app, not both");
+        return cmd_wrong(argv[0], "FILE or --app, not both");
     const char *file = words == 3 ? argv[optind] : NULL;
+    if (file && access(file, F_OK) < 0 && errno == ENOENT) {
+        (void)fprintf(stderr, "hostd explain: the first of three words is FILE, and there is no file '%s'\n", file);
+        return 2;
+    }
     const char *from = argv[argc - 2], *to = argv[argc - 1];
 
     FREE_AUTO struct manifest *manifest = NULL;

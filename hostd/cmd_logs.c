@@ -1,7 +1,6 @@
 /* cmd_logs.c - `hostd logs`: what services printed, from their log files; needs no running hostd. */
 #include <dirent.h>
 #include <errno.h>
-#include <getopt.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,16 +8,11 @@
 #include <unistd.h>
 
 #include "hostd/app.h"
+#include "hostd/client.h"
 #include "hostd/cmd.h"
+#include "hostd/options.h"
 #include "hostd/since.h"
 #include "rpc/base/own.h"
-
-static int usage(const char *what)
-{
-    (void)fprintf(stderr, "hostd logs: %s\nusage: hostd logs [--app NAME] [-f] [--since TIME] [--json] [SERVICE]\n",
-                  what);
-    return 2;
-}
 
 /* Services that have log files, by name. */
 static int list_services(const char *run_dir, char names[MANIFEST_SERVICES_MAX][NAME_BYTES], struct err *e)
@@ -52,12 +46,12 @@ static int show(const char *app_name, const char *service, const struct logtail_
     int count = list_services(run_dir, names, e);
     if (count < 0)
         return count;
-    if (service) {
+    if (service) { /* one of the list: client_check_service() */
         int found = 0;
         while (found < count && strcmp(names[found], service) != 0)
             found++;
         if (found == count)
-            return err_set(e, -ENOENT, "application '%s' has no service '%s'", app_name, service);
+            return err_set(e, -ENOENT, "service '%s' of application '%s' has no log yet", service, app_name);
         memmove(names[0], names[found], NAME_BYTES);
         count = 1;
     }
@@ -66,14 +60,15 @@ static int show(const char *app_name, const char *service, const struct logtail_
     if (result < 0)
         return result;
     (void)logtail_print(tail); /* waits for the output: nothing is left */
-    while (is_following) {
+    while (is_following && !logtail_out_errno(tail)) {
         struct pollfd changed[] = {{.fd = logtail_fd(tail), .events = POLLIN}, {.fd = STDOUT_FILENO}};
         (void)poll(changed, ARRAY_COUNT(changed), 1000);
         is_following = !logtail_is_over(tail) && !(changed[1].revents & (POLLERR | POLLHUP));
         (void)logtail_print(tail);
     }
+    int code = -logtail_out_errno(tail);
     logtail_free(tail);
-    return 0;
+    return code < 0 ? err_sys(e, code == -EINVAL ? -EIO : code, "cannot print") : 0;
 }
 
 int cmd_logs(int argc, char **argv)
@@ -89,8 +84,7 @@ int cmd_logs(int argc, char **argv)
         .out_fd = STDOUT_FILENO, .with_time = true, .is_colored = logtail_may_color(STDOUT_FILENO)};
     const char *app_name = NULL;
     bool is_following = false;
-    optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "f", known, NULL)) != -1;) {
+    for (int c; (c = option_next(argc, argv, "f", known)) != -1;) {
         switch (c) {
         case 'a':
             app_name = optarg;
@@ -103,22 +97,20 @@ int cmd_logs(int argc, char **argv)
             break;
         case 's':
             if (since_parse(optarg, since_now_ms(), &options.since_ms) < 0)
-                return usage("--since takes " SINCE_FORMS);
+                return cmd_wrong(argv[0], "--since takes " SINCE_FORMS);
             break;
         default:
-            return usage("unknown or incomplete option");
+            return 2;
         }
     }
     if (optind + 1 < argc)
-        return usage("one SERVICE at most");
+        return cmd_wrong(argv[0], "one SERVICE at most");
     char name[NAME_BYTES];
     struct err e = {0};
-    int result = control_choose(app_name, name, &e);
+    int result = client_choose(app_name, name, &e);
+    if (result == 0 && argv[optind])
+        result = client_check_service(name, argv[optind], &e);
     if (result == 0)
         result = show(name, argv[optind], &options, is_following, &e);
-    if (result < 0) {
-        (void)fprintf(stderr, "hostd logs: %s\n", e.text);
-        return result == -EINVAL ? 2 : 1;
-    }
-    return 0;
+    return result < 0 ? client_fail(argv[0], result, &e) : 0;
 }

@@ -1,15 +1,10 @@
 /* cmd_ps.c - `hostd ps`: what runs, as a table or as JSON. */
-#include <getopt.h>
-#include <string.h>
+#include <stdio.h>
 
+#include "hostd/client.h"
 #include "hostd/cmd.h"
+#include "hostd/options.h"
 #include "hostd/ps_view.h"
-
-static int usage(const char *what)
-{
-    (void)fprintf(stderr, "hostd ps: %s\nusage: hostd ps [--app NAME] [--json] [--links]\n", what);
-    return 2;
-}
 
 int cmd_ps(int argc, char **argv)
 {
@@ -21,22 +16,22 @@ int cmd_ps(int argc, char **argv)
     };
     const char *app_name = NULL;
     bool is_json = false, with_links = false;
-    optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
+    for (int c; (c = option_next(argc, argv, "", known)) != -1;) {
+        if (c == '?')
+            return 2;
         if (c == 'a')
             app_name = optarg;
         else if (c == 'j')
             is_json = true;
-        else if (c == 'l')
-            with_links = true;
         else
-            return usage("unknown or incomplete option");
+            with_links = true;
     }
     if (optind != argc)
-        return usage("no arguments expected");
+        return cmd_wrong(argv[0], "no arguments expected");
 
     json_t *services = json_array();
-    int code = ps_collect(app_name, "ps", services);
+    int code = ps_collect(app_name, argv[0], services);
+    struct err none;
     if (is_json) {
         json_t *root = json_pack("{s:O}", "services", services);
         (void)json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
@@ -44,9 +39,9 @@ int cmd_ps(int argc, char **argv)
         json_decref(root);
     } else if (json_array_size(services) > 0) {
         ps_print_table(services, with_links, stdout);
-    } else if (code == 0) {
-        (void)fprintf(stderr, "hostd ps: no application runs\n");
     }
+    if (json_array_size(services) == 0 && code == 0 && client_none_runs(&none) < 0)
+        (void)fprintf(stderr, "hostd ps: %s\n", none.text); /* beside an empty JSON too: it may not be all there is */
     json_decref(services);
     return code;
 }

@@ -2,7 +2,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -16,6 +15,8 @@
 #include "hostd/adopt.h"
 #include "hostd/app.h"
 #include "hostd/cmd.h"
+#include "hostd/options.h"
+#include "hostd/rules.h"
 #include "hostd/runlist.h"
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
@@ -30,16 +31,6 @@ struct options {
     bool is_detached, is_plain;
 };
 
-static int usage(const char *what)
-{
-    (void)fprintf(stderr,
-                  "hostd start: %s\n"
-                  "usage: hostd start FILE [--detach] [--plain] [--name NAME] [--listen INGRESS=ADDRESS:PORT] "
-                  "[--state-dir DIR]\n",
-                  what);
-    return 2;
-}
-
 static int parse_options(int argc, char **argv, struct options *options)
 {
     static const struct option known[] = {
@@ -47,8 +38,7 @@ static int parse_options(int argc, char **argv, struct options *options)
         {"name", required_argument, NULL, 'n'},      {"listen", required_argument, NULL, 'l'},
         {"state-dir", required_argument, NULL, 's'}, {NULL, 0, NULL, 0},
     };
-    optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
+    for (int c; (c = option_next(argc, argv, "", known)) != -1;) {
         switch (c) {
         case 'd':
             options->is_detached = true;
@@ -61,18 +51,18 @@ static int parse_options(int argc, char **argv, struct options *options)
             break;
         case 'l':
             if (options->listen_count == LISTEN_OPTIONS_MAX)
-                return usage("too many --listen");
+                return cmd_wrong(argv[0], "too many --listen");
             options->listen[options->listen_count++] = optarg;
             break;
         case 's':
             options->state_dir = optarg;
             break;
         default:
-            return usage("unknown or incomplete option");
+            return 2;
         }
     }
     if (optind + 1 != argc)
-        return usage(optind == argc ? "which FILE?" : "one FILE only");
+        return cmd_wrong(argv[0], optind == argc ? "which FILE?" : "one FILE only");
     options->file = argv[optind];
     return 0;
 }
@@ -121,13 +111,6 @@ static int apply_listen(struct manifest *manifest, const char *option)
     }
     (void)fprintf(stderr, "hostd start: --listen %s: no ingress has that name\n", option);
     return 2;
-}
-
-static bool is_name(const char *name)
-{
-    size_t bytes = strlen(name);
-    return bytes > 0 && bytes < NAME_BYTES && name[0] >= 'a' && name[0] <= 'z' &&
-           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == bytes;
 }
 
 /* ---- the application ---- */
@@ -423,8 +406,8 @@ int cmd_start(int argc, char **argv)
     int code = parse_options(argc, argv, &options);
     if (code)
         return code;
-    if (options.name && !is_name(options.name))
-        return usage("--name takes a-z, 0-9, _ and -, beginning with a letter, at most 31 characters");
+    if (options.name && !rule_name(options.name))
+        return cmd_wrong(argv[0], "--name takes a-z, 0-9, _ and -, beginning with a letter, at most 31 characters");
     if (geteuid() != 0 && !options.is_plain) {
         (void)fprintf(stderr, "hostd: start needs root: it makes network namespaces that services cannot change "
                               "(start --plain does without, and isolates nothing)\n");
@@ -435,7 +418,7 @@ int cmd_start(int argc, char **argv)
 
     FREE_AUTO struct manifest *manifest = NULL;
     struct plan *plan = NULL;
-    code = cmd_load(options.file, &manifest, &plan);
+    code = cmd_load(argv[0], options.file, &manifest, &plan);
     if (code)
         return code;
     plan_free(plan); /* it was a check; the one that counts is made with ids of our own */

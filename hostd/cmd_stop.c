@@ -3,27 +3,19 @@
  * that one alone.  `hostd restart SERVICE` returns when it is ready again.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "hostd/adopt.h"
 #include "hostd/app.h"
+#include "hostd/client.h"
 #include "hostd/cmd.h"
-#include "hostd/rules.h"
+#include "hostd/options.h"
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 
 #define BUSY_MS_MAX 5000 /* for another hostd to let go of the application */
-
-static int usage(const char *command, const char *what)
-{
-    bool is_stop = strcmp(command, "stop") == 0;
-    (void)fprintf(stderr, "hostd %s: %s\nusage: hostd %s [--app NAME] %s\n", command, what, command,
-                  is_stop ? "[SERVICE]" : "SERVICE");
-    return 2;
-}
 
 /* Its hostd has died: what it left is ended by us, at once and not in order. */
 static int end_leftovers(const char *name, struct err *e)
@@ -40,23 +32,21 @@ static int end_leftovers(const char *name, struct err *e)
     return result;
 }
 
-/* Options; *ret_service: NULL when none is named. */
+/* Options; *ret_service: NULL when none is named.  0, an errno with e, or the exit code of what was said already. */
 static int parse(int argc, char **argv, char ret_app[NAME_BYTES], const char **ret_service, struct err *e)
 {
     static const struct option known[] = {{"app", required_argument, NULL, 'a'}, {NULL, 0, NULL, 0}};
     const char *app_name = NULL;
-    optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-        if (c != 'a')
-            return usage(argv[0], "unknown or incomplete option");
+    for (int c; (c = option_next(argc, argv, "", known)) != -1;) {
+        if (c == '?')
+            return 2;
         app_name = optarg;
     }
     if (argc - optind > 1)
-        return usage(argv[0], "one SERVICE only");
+        return cmd_wrong(argv[0], "one SERVICE only");
     *ret_service = optind < argc ? argv[optind] : NULL;
-    if (*ret_service && !rule_name(*ret_service))
-        return usage(argv[0], "SERVICE is a name as the list has it");
-    return control_choose(app_name, ret_app, e);
+    int result = client_choose(app_name, ret_app, e);
+    return result == 0 && *ret_service ? client_check_service(ret_app, *ret_service, e) : result;
 }
 
 /* Asks for something, of one service perhaps (else NULL), and waits until it is done. */
@@ -65,7 +55,7 @@ static int ask_for(const char *app_name, const char *verb, const char *service, 
     char request[2 * NAME_BYTES];
     FREE_AUTO char *answer = NULL;
     (void)snprintf(request, sizeof request, "%s%s%s", verb, service ? " " : "", service ? service : "");
-    int result = control_ask(app_name, request, &answer, e);
+    int result = client_ask(app_name, request, &answer, e);
     if (result < 0)
         return result;
     json_t *root = json_loads(answer, JSON_REJECT_DUPLICATES, NULL);
@@ -95,24 +85,15 @@ static int stop_all(const char *name, struct err *e)
     }
 }
 
-static int fail(const char *command, int result, const struct err *e)
-{
-    if (result > 0)
-        return result; /* said already */
-    (void)fprintf(stderr, "hostd %s: %s\n", command, e->text);
-    return result == -EINVAL ? 2 : 1;
-}
-
 int cmd_stop(int argc, char **argv)
 {
     char name[NAME_BYTES];
     const char *service = NULL;
     struct err e = {0};
     int result = parse(argc, argv, name, &service, &e);
-    if (result != 0)
-        return fail(argv[0], result, &e);
-    result = service ? ask_for(name, "stop-service", service, &e) : stop_all(name, &e);
-    return result < 0 ? fail(argv[0], result, &e) : 0;
+    if (result == 0)
+        result = service ? ask_for(name, "stop-service", service, &e) : stop_all(name, &e);
+    return result < 0 ? client_fail(argv[0], result, &e) : result;
 }
 
 int cmd_restart(int argc, char **argv)
@@ -121,10 +102,9 @@ int cmd_restart(int argc, char **argv)
     const char *service = NULL;
     struct err e = {0};
     int result = parse(argc, argv, name, &service, &e);
-    if (result != 0)
-        return fail(argv[0], result, &e);
-    if (!service)
-        return usage(argv[0], "which SERVICE?");
-    result = ask_for(name, "restart-service", service, &e);
-    return result < 0 ? fail(argv[0], result, &e) : 0;
+    if (result == 0 && !service)
+        return cmd_wrong(argv[0], "which SERVICE?");
+    if (result == 0)
+        result = ask_for(name, "restart-service", service, &e);
+    return result < 0 ? client_fail(argv[0], result, &e) : result;
 }

@@ -2,7 +2,7 @@
  * control.c - the unix socket of a running application: one request line (control_parse.h), one answer, closed.
  *
  * /run/hostd/<app> is root's and 0700, so who can connect may do all of this; the peer's id is compared all the same.
- * Both sides here.  A client that says nothing is dropped after IDLE_MS_MAX.
+ * The other side is client.c.  A client that says nothing is dropped after IDLE_MS_MAX.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -21,10 +21,7 @@
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 
-#define ASK_TRIES_MAX 5
 #define IDLE_MS_MAX 200 /* hostd reads the request itself: a client that stalls costs it no more than this */
-#define ANSWER_BYTES_MAX (8u << 20)
-#define WITHOUT_HOSTD "what runs goes on: `hostd start` of the same file adopts it, `hostd stop` ends it"
 
 /* ---- ps ---- */
 
@@ -134,7 +131,7 @@ static char *ps_answer(struct app *app)
 
 /* ---- server side ---- */
 
-static int socket_address(const char *app_name, struct sockaddr_un *ret_address, struct err *e)
+int control_address(const char *app_name, struct sockaddr_un *ret_address, struct err *e)
 {
     *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
     int bytes = snprintf(ret_address->sun_path, sizeof ret_address->sun_path, "%s/%s/control", run_root(), app_name);
@@ -146,7 +143,7 @@ static int socket_address(const char *app_name, struct sockaddr_un *ret_address,
 int control_open(struct app *app, struct err *e)
 {
     struct sockaddr_un address;
-    int result = socket_address(app->name, &address, e);
+    int result = control_address(app->name, &address, e);
     if (result < 0)
         return result;
     (void)unlink(address.sun_path); /* of a hostd that died; we hold the lock */
@@ -347,7 +344,7 @@ void control_accept(struct app *app)
         serve(app, &fd, &request);
 }
 
-/* ---- client side ---- */
+/* ---- where ---- */
 
 int control_list(char names[][NAME_BYTES], size_t max)
 {
@@ -360,121 +357,4 @@ int control_list(char names[][NAME_BYTES], size_t max)
             memcpy(names[count++], entry->d_name, strlen(entry->d_name) + 1);
     (void)closedir(directory);
     return (int)count;
-}
-
-int control_choose(const char *app_name, char ret_name[NAME_BYTES], struct err *e)
-{
-    char names[2][NAME_BYTES];
-    if (app_name) {
-        (void)snprintf(ret_name, NAME_BYTES, "%s", app_name); /* a cut name is one that does not run */
-        return 0;
-    }
-    int count = control_list(names, ARRAY_COUNT(names));
-    if (count < 0)
-        return err_sys(e, count, "read %s", run_root());
-    if (count == 0)
-        return err_set(e, -ENOENT, "no application runs");
-    if (count > 1)
-        return err_set(e, -EINVAL, "several applications run: say which with --app (hostd ps lists them)");
-    memcpy(ret_name, names[0], NAME_BYTES);
-    return 0;
-}
-
-static int connect_to(const char *app_name, int *ret_fd, struct err *e)
-{
-    struct sockaddr_un address;
-    int result = socket_address(app_name, &address, e);
-    if (result < 0)
-        return result;
-    FD_AUTO int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return err_sys(e, -errno, "socket");
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
-        int code = -errno;
-        if (code == -ENOENT)
-            return err_set(e, code, "application '%s' does not run", app_name);
-        (void)err_sys(e, code, "connect to %s", address.sun_path);
-        if (code == -ECONNREFUSED)
-            (void)err_hint(e, "its hostd has died; " WITHOUT_HOSTD);
-        return code;
-    }
-    *ret_fd = fd_take(&fd);
-    return 0;
-}
-
-/* As recv(2); a descriptor that came with the bytes goes to *ret_fd, unless that is NULL or has one already. */
-static ssize_t receive(int fd, void *bytes, size_t room, int *ret_fd)
-{
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct iovec data = {.iov_base = bytes, .iov_len = room};
-    struct msghdr message = {
-        .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-    if (!ret_fd || *ret_fd >= 0)
-        return recv(fd, bytes, room, 0); /* without room for them, descriptors are closed by the kernel */
-    ssize_t got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
-    const struct cmsghdr *rights = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-    if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS &&
-        rights->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(ret_fd, CMSG_DATA(rights), sizeof *ret_fd);
-    return got;
-}
-
-/* -ECONNRESET: it was closed before there was an answer.  -EPIPE: and before the request was read. */
-static int read_answer(int fd, char **ret_answer, int *ret_fd, struct err *e)
-{
-    size_t used = 0, room = 65536;
-    FREE_AUTO char *text = malloc(room);
-    while (text) {
-        ssize_t got = receive(fd, text + used, room - used - 1, ret_fd);
-        if (got <= 0 && used == 0 && (got == 0 || errno == ECONNRESET)) {
-            (void)err_set(e, got == 0 ? -ECONNRESET : -EPIPE, "hostd gave no answer");
-            return err_hint(e, "has it died? then " WITHOUT_HOSTD);
-        }
-        if (got < 0)
-            return err_sys(e, -errno, "read hostd's answer");
-        if (got == 0) {
-            text[used] = '\0';
-            *ret_answer = text;
-            text = NULL;
-            return 0;
-        }
-        used += (size_t)got;
-        if (room - used > 4096)
-            continue;
-        if (room >= ANSWER_BYTES_MAX)
-            return err_set(e, -EMSGSIZE, "hostd's answer is over %u bytes", ANSWER_BYTES_MAX);
-        char *larger = realloc(text, room *= 2);
-        if (!larger)
-            break;
-        text = larger;
-    }
-    return err_set(e, -ENOMEM, "no memory for hostd's answer");
-}
-
-int control_ask(const char *app_name, const char *request, char **ret_answer, struct err *e)
-{
-    return control_ask_fd(app_name, request, ret_answer, NULL, e);
-}
-
-int control_ask_fd(const char *app_name, const char *request, char **ret_answer, int *ret_fd, struct err *e)
-{
-    char line[CONTROL_REQUEST_BYTES_MAX + 1];
-    int bytes = snprintf(line, sizeof line, "%s\n", request); /* a cut one is refused: it lacks its newline */
-    for (int tries = 1;; tries++) {
-        FD_AUTO int fd = -1;
-        int result = connect_to(app_name, &fd, e);
-        if (result < 0)
-            return result;
-        if (send(fd, line, bytes < (int)sizeof line ? (size_t)bytes : sizeof line - 1, MSG_NOSIGNAL) < 0)
-            result = err_sys(e, -errno, "ask application '%s'", app_name);
-        else
-            result = read_answer(fd, ret_answer, ret_fd, e);
-        /* On a busy machine hostd may have waited IDLE_MS_MAX for us in vain, or it has ended.  It was asked nothing.
-         */
-        if (result != -EPIPE || tries == ASK_TRIES_MAX)
-            return result;
-    }
 }

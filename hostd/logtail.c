@@ -54,6 +54,7 @@ struct logtail {
     int out_fd; /* ours; -1 = silenced */
     char *page; /* what is to be written, and was written of it */
     size_t page_bytes, page_done, page_room;
+    int out_errno; /* of the last write that failed */
 };
 
 /* ---- pure ---- */
@@ -200,6 +201,11 @@ bool logtail_is_over(const struct logtail *tail)
 {
     struct stat status;
     return fstat(tail->logs_fd, &status) < 0 || status.st_nlink == 0;
+}
+
+int logtail_out_errno(const struct logtail *tail)
+{
+    return tail->out_errno;
 }
 
 int logtail_fd(const struct logtail *tail)
@@ -397,8 +403,10 @@ static bool write_page(struct logtail *tail)
         ssize_t written = write(tail->out_fd, tail->page + tail->page_done, left < WRITE_BYTES ? left : WRITE_BYTES);
         if (written < 0 && errno == EAGAIN && tail->options.never_blocks)
             return true;
-        if (written < 0 && errno != EINTR && errno != EAGAIN)
+        if (written < 0 && errno != EINTR && errno != EAGAIN) {
+            tail->out_errno = errno;
             break; /* nobody is there any more: what was for them is dropped */
+        }
         tail->page_done += written > 0 ? (size_t)written : 0;
     }
     tail->page_bytes = tail->page_done = 0;

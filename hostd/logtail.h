@@ -47,6 +47,8 @@ void logtail_say(struct logtail *tail, const char *text, size_t bytes);
 void logtail_silence(struct logtail *tail);
 /* The application has been stopped: its files are gone, nothing new will come. */
 bool logtail_is_over(const struct logtail *tail);
+/* Why a write to the output failed last, and lines were lost; 0: none did. */
+int logtail_out_errno(const struct logtail *tail);
 void logtail_free(struct logtail *tail);
 
 /* May this output have colours?  A terminal that has them, and a user who did not say otherwise (NO_COLOR). */

@@ -1,13 +1,18 @@
 /*
- * main.c - the `hostd` program: a table of subcommands, and help.
+ * main.c - the `hostd` program: a table of subcommands, help, and what is the same for all of them.
  *
  * Exit codes: 0 success, 1 failure, 2 wrong usage or a wrong service list.
+ *
+ * Invariants
+ *  I1  How a command is used is said in one place, its row (cmd_wrong() prints it, hostd(1) is compared with it).
+ *  I2  Output that could not be written is a failure, whichever command it was (finish()).
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "hostd/cmd.h"
 #include "hostd/suggest.h"
@@ -29,7 +34,7 @@ static const struct command commands[] = {
      "show what was denied, what failed, what was restarted", cmd_events},
     {"explain", "[FILE|--app NAME] [--json] FROM TO[.INTERFACE.METHOD]",
      "say who may call whom, and which line says so", cmd_explain},
-    {"logs", "[--app NAME] [-f] [--since TIME] [--json] [SERVICE]", "show what services printed", cmd_logs},
+    {"logs", "[--app NAME] [-f|--follow] [--since TIME] [--json] [SERVICE]", "show what services printed", cmd_logs},
     {"exec", "[--app NAME] [--tools] [--as-root] [--wires] SERVICE -- CMD [ARGUMENTS]",
      "run a program under all that confines a service", cmd_exec},
     {"stop", "[--app NAME] [SERVICE]", "stop an application, in order, or one service of it", cmd_stop},
@@ -72,27 +77,46 @@ static int unknown(const char *name)
     return 2;
 }
 
-static void print_usage(const struct command *command)
+static void print_usage(const struct command *command, FILE *out)
 {
-    (void)printf("usage: hostd %s%s%s\n%s\n", command->name, *command->arguments ? " " : "", command->arguments,
-                 command->summary);
+    (void)fprintf(out, "usage: hostd %s%s%s\n", command->name, *command->arguments ? " " : "", command->arguments);
+}
+
+static int help_for(const struct command *command)
+{
+    print_usage(command, stdout);
+    (void)printf("%s\n", command->summary);
+    return 0;
+}
+
+int cmd_wrong(const char *name, const char *what)
+{
+    const struct command *command = find(name);
+    (void)fprintf(stderr, "hostd %s: %s\n", name, what);
+    if (command)
+        print_usage(command, stderr);
+    return 2;
 }
 
 static int cmd_help(int argc, char **argv)
 {
-    if (argc > 2) {
-        (void)fprintf(stderr, "hostd help: one COMMAND at most\n");
-        return 2;
-    }
+    if (argc > 2)
+        return cmd_wrong("help", "one COMMAND at most");
     if (argc < 2) {
         print_help(stdout);
         return 0;
     }
     const struct command *command = find(argv[1]);
-    if (!command)
-        return unknown(argv[1]);
-    print_usage(command);
-    return 0;
+    return command ? help_for(command) : unknown(argv[1]);
+}
+
+/* Is help asked for?  What stands behind "--" is another program's. */
+static bool wants_help(int argc, char **argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
 }
 
 /* Whoever starts us may have closed some of them: what is opened next would be taken for an output. */
@@ -105,6 +129,36 @@ static bool hold_standard_descriptors(void)
     return true;
 }
 
+/* Options of hostd itself; they stand alone. */
+static int own_option(int argc, char **argv)
+{
+    bool is_help = strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0;
+    bool is_version = strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0;
+    if (!is_help && !is_version)
+        (void)fprintf(stderr, "hostd: no option '%s'; see hostd --help\n", argv[1]);
+    else if (argc > 2)
+        (void)fprintf(stderr, "hostd: %s stands alone, without '%s'; see hostd --help\n", argv[1], argv[2]);
+    else if (is_help)
+        print_help(stdout);
+    else
+        (void)printf("hostd %s\n", HOSTD_VERSION);
+    return (is_help || is_version) && argc == 2 ? 0 : 2;
+}
+
+/* What was printed must have gone out.  The command's own exit code, or 1. */
+static int finish(const char *name, int code)
+{
+    errno = 0;
+    if (fflush(stdout) == 0) {
+        if (!ferror(stdout))
+            return code;
+        (void)!write(STDOUT_FILENO, "\n", 1); /* an earlier write failed, and its errno is gone: it fails again */
+    }
+    (void)fprintf(stderr, "hostd%s%s: cannot print: %s\n", *name == '-' ? "" : " ", *name == '-' ? "" : name,
+                  strerror(errno ? errno : EIO));
+    return code ? code : 1;
+}
+
 int main(int argc, char **argv)
 {
     if (!hold_standard_descriptors())
@@ -114,22 +168,12 @@ int main(int argc, char **argv)
         return 2;
     }
     const char *word = argv[1];
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
-        return cmd_help(1, argv);
-    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
-        (void)printf("hostd %s\n", HOSTD_VERSION);
-        return 0;
-    }
-    if (word[0] == '-') {
-        (void)fprintf(stderr, "hostd: no option '%s'; see hostd --help\n", word);
-        return 2;
-    }
+    if (word[0] == '-')
+        return finish(word, own_option(argc, argv));
     const struct command *command = find(word);
     if (!command)
         return unknown(word);
-    if (argc == 3 && strcmp(argv[2], "--help") == 0) {
-        print_usage(command);
-        return 0;
-    }
-    return command->run(argc - 1, argv + 1);
+    int code = wants_help(argc - 2, argv + 2) ? help_for(command) : command->run(argc - 1, argv + 1);
+    /* Whether somebody reads what services print decides nothing about them. */
+    return command->run == cmd_start ? code : finish(word, code);
 }

@@ -472,8 +472,10 @@ static int read_source(const char *path, struct source *source, char report[MANI
     FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &status) < 0)
         return report_failure(report, path, -errno, "cannot be read");
-    if (!S_ISREG(status.st_mode))
-        return report_failure(report, path, S_ISDIR(status.st_mode) ? -EISDIR : -EACCES, "is no file");
+    if (!S_ISREG(status.st_mode)) {
+        (void)snprintf(report, MANIFEST_REPORT_BYTES, "hostd: %s: is no regular file\n", path);
+        return -EINVAL;
+    }
     if (status.st_size > (off_t)MANIFEST_BYTES_MAX)
         return report_failure(report, path, -EFBIG, "is no list of services");
     source->name = path;

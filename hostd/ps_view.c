@@ -8,6 +8,7 @@
 
 #include "hostd/app.h"
 #include "hostd/cgroup.h"
+#include "hostd/client.h"
 #include "rpc/base/own.h"
 
 #define APPS_MAX 64
@@ -146,7 +147,7 @@ static void add_sums(json_t *service)
 static int collect_app(const char *app_name, json_t *services, struct err *e)
 {
     FREE_AUTO char *answer = NULL;
-    int result = control_ask(app_name, "ps", &answer, e);
+    int result = client_ask(app_name, "ps", &answer, e);
     if (result < 0)
         return result;
     json_error_t error;
@@ -163,17 +164,16 @@ int ps_collect(const char *app_name, const char *command, json_t *services)
 {
     char names[APPS_MAX][NAME_BYTES];
     struct cgroup_trees trees;
-    int count = app_name ? 1 : control_list(names, APPS_MAX), code = 0;
-    if (count < 0) {
-        (void)fprintf(stderr, "hostd %s: read %s: %s\n", command, run_root(), strerror(-count));
-        return 1;
-    }
-    for (int i = 0; i < count; i++) {
-        struct err e = {0};
-        if (collect_app(app_name ? app_name : names[i], services, &e) < 0) {
-            (void)fprintf(stderr, "hostd %s: %s\n", command, e.text);
-            code = 1;
-        }
+    struct err e = {0};
+    int count = app_name ? client_choose(app_name, names[0], &e) : control_list(names, APPS_MAX), code = 0;
+    if (count < 0 && !app_name)
+        (void)err_sys(&e, count, "read %s", run_root());
+    if (count < 0)
+        return client_fail(command, count, &e);
+    for (int i = 0; i < (app_name ? 1 : count); i++) {
+        int result = collect_app(names[i], services, &e);
+        if (result < 0)
+            code = client_fail(command, result, &e);
     }
     FREE_AUTO char *processes = malloc(PROCESSES_BYTES_MAX);
     size_t i;

@@ -280,7 +280,13 @@ print(*[l.strip() for l in open("/proc/self/status") if l.startswith(("CapEff", 
     assert_output --partial 'No such file'
     exec_in --tools echo -- no-such-program
     assert_failure 2
-    assert_output --partial 'open no-such-program: No such file'
+    assert_output --partial "no program 'no-such-program' in /usr/local/sbin"
+    exec_in echo -- sh
+    assert_failure 2
+    assert_output --partial "open sh: No such file or directory (programs of the host's /usr come with --tools)"
+    exec_in --tools echo -- ''
+    assert_failure 2
+    assert_output --partial 'which CMD?'
     exec_in echo -- "$BATS_TEST_TMPDIR"
     assert_failure 2
     install -m 700 "$TOOLS/scprobe" "$BATS_TEST_TMPDIR/private"
@@ -291,7 +297,7 @@ print(*[l.strip() for l in open("/proc/self/status") if l.startswith(("CapEff", 
 
 @test "a service or an application that is not there is named, with the near name" {
     exec_in ecko -- "$TOOLS/scprobe" calls
-    assert_failure 1
+    assert_failure 2
     assert_output "hostd exec: application '$APP' has no service 'ecko' (did you mean 'echo'?)"
     run "$HOSTD" exec --app no-such-app echo -- "$TOOLS/scprobe" calls
     assert_failure 1

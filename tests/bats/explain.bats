@@ -62,7 +62,8 @@ line() { awk -v from="\"$1\"" -v to="\"$2\"" '/^\[\[link\]\]/{n=NR} /^from/{f=$3
     assert_output --partial "did you mean 'Bank.Balance'?"
     run -2 "$HOSTD" explain "$ZOOBAR"
     assert_output --partial "usage: hostd explain"
-    run -1 "$HOSTD" explain /nowhere/list.toml dynamic bank
+    run -2 "$HOSTD" explain /nowhere/list.toml dynamic bank
+    assert_output --partial "the first of three words is FILE, and there is no file '/nowhere/list.toml'"
     run -1 "$HOSTD" explain --app "$APP-2" dynamic bank
     assert_output --partial "does not run"
 }

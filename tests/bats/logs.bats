@@ -154,9 +154,9 @@ said() { sed -nE 's/^.* flood ! ([0-9]+) lines dropped: more than 1000 a second$
     refute_output --partial $'\e'
 }
 
-@test "a service that is not there is one line and failure; wrong usage is 2" {
+@test "a service that is not there is one line, and wrong usage as other wrong words are" {
     run "$HOSTD" logs --app "$APP" nobody
-    assert_failure 1
+    assert_failure 2
     assert_output --partial "has no service 'nobody'"
     run "$HOSTD" logs --since yesterday
     assert_failure 2

@@ -132,7 +132,7 @@ is_in() { [ "$(service "$1" .state)" = "$2" ]; }
     is_in deaf ended
     for command in stop restart; do
         run "$HOSTD" "$command" --app "$APP" nobody
-        assert_failure 1
+        assert_failure 2
         assert_output --partial "has no service 'nobody'"
         run "$HOSTD" "$command" --app "$APP" 'No Body'
         assert_failure 2
