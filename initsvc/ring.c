@@ -92,7 +92,9 @@ static int restrict_sender(struct io_uring *sender, struct err *e)
         {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_MSG_RING},
         {.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_FILES_UPDATE},
     };
-    int result = io_uring_register((unsigned)sender->ring_fd, IORING_REGISTER_RESTRICTIONS, list, ARRAY_COUNT(list));
+    int result = weakened("sender") ? 0
+                                    : io_uring_register((unsigned)sender->ring_fd, IORING_REGISTER_RESTRICTIONS, list,
+                                                        ARRAY_COUNT(list));
     return result < 0 ? err_sys(e, result, "restrict PID 1's ring") : ring_enable(sender->ring_fd, e);
 }
 

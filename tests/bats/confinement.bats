@@ -119,3 +119,18 @@ END
         assert_line "+  $row"
     done
 }
+
+@test "PID 1's ring without its restrictions shows more" {
+    printf '[app]\nname = "weak"\n[service.echo]\nexec = "%s/bin/echo"\n' "$BUILD" >"$BATS_TEST_TMPDIR/weak.toml"
+    export HOSTD=$BUILD/weak/bin/hostd HOSTD_WEAKEN=sender # the test build, as tests/attacks/README.md says
+    "$HOSTD" start "$BATS_TEST_TMPDIR/weak.toml" --name "$APP-weak" --state-dir "$BATS_TEST_TMPDIR/weak" --detach 3>&-
+    "$TABLES/observe" "$APP-weak" echo --init >"$BATS_TEST_TMPDIR/weak.txt" || true
+    "$HOSTD" stop --app "$APP-weak"
+    run as_pinned "$TABLES/init.txt" "$BATS_TEST_TMPDIR/weak.txt"
+    assert_failure
+    for row in 'operation SOCKET' 'operation CONNECT' 'flag: bit 0 may be set' 'registration 0'; do
+        assert_line "+  its own: $row"
+    done
+    refute_line --regexp '^\+ .*(system call|Cap|descriptor)' # all else is as it was
+    refute_line --regexp '^-  '
+}

@@ -11,8 +11,10 @@
  * Outside, as root:
  *   scprobe filter PID          takes the filter that a process is under (ptrace), walks it for the arguments that it
  *                               looks at, and tries every number under that very filter
- *   scprobe seals FILE          what can no longer happen to a memfd
- *   scprobe last                "OPERATIONS REGISTRATIONS" of this kernel's rings: what LAST may be
+ *   scprobe rings PID LAST LAST every ring that a process holds, taken from it while it runs: operations and flags,
+ * then registrations.  A ring of its own is used up by it: what the process has of it in memory and the kernel no
+ * longer agree scprobe seals FILE          what can no longer happen to a memfd scprobe last                "OPERATIONS
+ * REGISTRATIONS" of this kernel's rings: what LAST may be
  *
  * A call is tried with arguments that can do no harm (mostly all ones: no descriptor, no memory, no flag).  Inside,
  * "refused" is EPERM, or ENOSYS of clone3.  A call that passes the filter may be refused by the kernel with the same
@@ -22,6 +24,7 @@
  * A line is NAME, or NAME [ARGUMENT] VALUE VALUE|BITS ... where an argument decides: these values pass, also with any
  * of these bits added.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -441,16 +444,22 @@ static int map_ring(void)
 
 static long submit(unsigned op, unsigned flags, int fd)
 {
+    static uint64_t number;
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
     struct io_uring_cqe *cqe = NULL;
     io_uring_prep_rw((int)op, sqe, fd, NULL, 0, 0);
     sqe->flags = (uint8_t)flags;
-    sqe->user_data = op;
-    if (io_uring_submit_and_wait(&ring, 1) < 0 || io_uring_peek_cqe(&ring, &cqe) < 0)
+    sqe->user_data = ++number;
+    if (io_uring_submit_and_wait(&ring, 1) < 0)
         return -ETIME;
-    long result = cqe->res;
-    io_uring_cqe_seen(&ring, cqe);
-    return result;
+    while (io_uring_wait_cqe(&ring, &cqe) == 0) {
+        bool is_this = cqe->user_data == number; /* an operation that was let through may have completed twice */
+        long result = cqe->res;
+        io_uring_cqe_seen(&ring, cqe);
+        if (is_this)
+            return result;
+    }
+    return -ETIME;
 }
 
 /* A slot that is empty: an operation that is allowed fails there with EBADF, before it does anything. */
@@ -459,24 +468,31 @@ static int empty_slot(void)
     return (int)contract->slot_count - 1;
 }
 
-static int try_ring(unsigned last)
+/* Every operation on a descriptor that is none. */
+static void try_operations(unsigned last, unsigned flags, int fd, const char *prefix)
 {
     static const char *const names[] = {
-        [IORING_OP_ACCEPT] = "ACCEPT", [IORING_OP_RECV] = "RECV",           [IORING_OP_SEND] = "SEND",
-        [IORING_OP_READ] = "READ",     [IORING_OP_ASYNC_CANCEL] = "CANCEL",
+        [IORING_OP_ACCEPT] = "ACCEPT",     [IORING_OP_RECV] = "RECV",           [IORING_OP_SEND] = "SEND",
+        [IORING_OP_READ] = "READ",         [IORING_OP_ASYNC_CANCEL] = "CANCEL", [IORING_OP_CONNECT] = "CONNECT",
+        [IORING_OP_MSG_RING] = "MSG_RING", [IORING_OP_SOCKET] = "SOCKET",
     };
-    if (map_ring() < 0)
-        return 1;
-    printf("slots %u\n", contract->slot_count);
     for (unsigned op = 0; op < last; op++) {
-        long result = submit(op, IOSQE_FIXED_FILE, empty_slot());
+        long result = submit(op, flags, fd);
         if (result == -EACCES)
             continue;
         if (op < ARRAY_COUNT(names) && names[op])
-            printf("operation %s\n", names[op]);
+            printf("%soperation %s\n", prefix, names[op]);
         else
-            printf("operation %u (%s)\n", op, result < 0 ? strerrorname_np((int)-result) : "OK");
+            printf("%soperation %u (%s)\n", prefix, op, result < 0 ? strerrorname_np((int)-result) : "OK");
     }
+}
+
+static int try_ring(unsigned last)
+{
+    if (map_ring() < 0)
+        return 1;
+    printf("slots %u\n", contract->slot_count);
+    try_operations(last, IOSQE_FIXED_FILE, empty_slot(), "");
     if (submit(IORING_OP_READ, 0, empty_slot()) != -EACCES)
         printf("flag: FIXED_FILE may be left out\n");
     for (unsigned bit = 0; bit < 8; bit++) {
@@ -487,14 +503,92 @@ static int try_ring(unsigned last)
     return 0;
 }
 
-static int try_registrations(unsigned last)
+static int try_registrations(unsigned last, int ring_fd, const char *prefix)
 {
     for (unsigned op = 0; op < last; op++) {
-        long result = syscall(SYS_io_uring_register, CONTRACT_RING_FD, op, NULL, 0);
+        long result = syscall(SYS_io_uring_register, ring_fd, op, NULL, 0);
         if (result >= 0 || errno != EACCES)
-            printf("registration %s%u\n", op == IORING_REGISTER_FILES_UPDATE ? "FILES_UPDATE " : "", op);
+            printf("%sregistration %s%u\n", prefix, op == IORING_REGISTER_FILES_UPDATE ? "FILES_UPDATE " : "", op);
     }
     return 0;
+}
+
+/* ---- outside: the rings of a running process ---- */
+
+/* Entries of both queues of a ring, less one, as the kernel says them. */
+static int masks_of(pid_t pid, const char *number, unsigned *ret_sq, unsigned *ret_cq)
+{
+    char path[300], line[200];
+    int found = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/fdinfo/%s", (int)pid, number);
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file))
+        found += sscanf(line, "SqMask: %x", ret_sq) == 1 || sscanf(line, "CqMask: %x", ret_cq) == 1;
+    if (file)
+        (void)fclose(file);
+    return found == 2 ? 0 : -EINVAL;
+}
+
+/* Maps a ring of another process, made by liburing as one of ours is made here: the places of its parts are the same.
+ */
+static int map_taken(int ring_fd, unsigned sq_mask, unsigned cq_mask)
+{
+    struct io_uring alike;
+    struct io_uring_params params = {.flags = IORING_SETUP_CQSIZE, .cq_entries = cq_mask + 1};
+    int result = io_uring_queue_init_params(sq_mask + 1, &alike, &params);
+    if (result < 0)
+        return result;
+    io_uring_queue_exit(&alike);
+    result = io_uring_queue_mmap(ring_fd, &params, &ring);
+    ring.features = params.features;
+    ring.flags = params.flags;
+    if (result == 0)
+        ring.sq.sqe_head = ring.sq.sqe_tail = *ring.sq.ktail; /* its owner has used it */
+    return result;
+}
+
+static int try_taken(pid_t pid, const char *number, int ring_fd, unsigned last_op, unsigned last_registration)
+{
+    static const char prefix[] = "its own: ";
+    unsigned sq_mask, cq_mask;
+    if (syscall(SYS_io_uring_register, ring_fd, IORING_REGISTER_PROBE, NULL, 0) < 0 && errno == EEXIST) {
+        printf("another's: used by that one alone\n");
+        return 0;
+    }
+    int result = masks_of(pid, number, &sq_mask, &cq_mask);
+    if (result == 0)
+        result = map_taken(ring_fd, sq_mask, cq_mask);
+    if (result < 0)
+        return result;
+    (void)alarm(30); /* an operation that waits is one that is not expected here */
+    try_operations(last_op, 0, -1, prefix);
+    for (unsigned bit = 0; bit < 8; bit++) {
+        long flagged = submit(IORING_OP_MSG_RING, 1u << bit, -1);
+        if (flagged != -EACCES && flagged != -EINVAL && flagged != -EOPNOTSUPP) /* nobody's, or no flag of this one */
+            printf("%sflag: bit %u may be set\n", prefix, bit);
+    }
+    return try_registrations(last_registration, ring_fd, prefix);
+}
+
+static int try_rings(pid_t pid, unsigned last_op, unsigned last_registration)
+{
+    char path[300], target[64];
+    int result = 0, pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    DIR *list = opendir(path);
+    if (pid_fd < 0 || !list)
+        return 1;
+    for (struct dirent *entry; result == 0 && (entry = readdir(list));) {
+        ssize_t bytes = readlinkat(dirfd(list), entry->d_name, target, sizeof target - 1);
+        target[bytes > 0 ? bytes : 0] = '\0';
+        if (strcmp(target, "anon_inode:[io_uring]") != 0)
+            continue;
+        int ring_fd = (int)syscall(SYS_pidfd_getfd, pid_fd, atoi(entry->d_name), 0);
+        result = ring_fd < 0 ? -errno : try_taken(pid, entry->d_name, ring_fd, last_op, last_registration);
+    }
+    if (result < 0)
+        (void)fprintf(stderr, "scprobe: rings of process %d: %s\n", (int)pid, strerror(-result));
+    return result != 0;
 }
 
 /* The first number that is EINVAL to a ring without restrictions, from the end. */
@@ -659,7 +753,9 @@ int main(int argc, char **argv)
     else if (argc == 3 && strcmp(mode, "ring") == 0)
         return try_ring((unsigned)atoi(argv[2]));
     else if (argc == 3 && strcmp(mode, "registrations") == 0)
-        return try_registrations((unsigned)atoi(argv[2]));
+        return try_registrations((unsigned)atoi(argv[2]), CONTRACT_RING_FD, "");
+    else if (argc == 5 && strcmp(mode, "rings") == 0)
+        return try_rings((pid_t)atoi(argv[2]), (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]));
     else if (argc == 3 && strcmp(mode, "seals") == 0)
         return print_seals(argv[2]);
     else if (strcmp(mode, "paths") == 0)
