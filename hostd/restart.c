@@ -41,11 +41,13 @@ void plan_restart(struct app *app, uint32_t index)
     events_tell(app, &planned, "service '%s' is started again in %u ms", SERVICE_NAME(app, index), pause_ms);
 }
 
-/* What comes after an end: another start, or nothing. */
-static void decide(struct app *app, uint32_t index, bool has_ended_well)
+void decide(struct app *app, uint32_t index, bool has_ended_well)
 {
     struct instance *instance = &app->instances[index];
+    const struct news news = news_of(NEWS_RESTART, index);
     if (instance->is_held || instance->is_restarted) { /* the operator's word, not the policy's */
+        events_tell(app, &news, "service '%s' is %s", SERVICE_NAME(app, index),
+                    instance->is_held ? "not started again: hostd stop" : "started again: hostd restart");
         instance_event(app, index, instance->is_held ? EVENT_LEAVE_ENDED : EVENT_START);
         return;
     }
@@ -53,8 +55,7 @@ static void decide(struct app *app, uint32_t index, bool has_ended_well)
     bool was_stable = instance->ready_at_ms && clock_ms() - instance->ready_at_ms >= STABLE_MS;
     instance->quick_ends = was_stable ? 0 : instance->quick_ends + 1;
     if (policy == RESTART_NEVER || (policy == RESTART_ON_FAILURE && has_ended_well)) {
-        const struct news left = news_of(NEWS_RESTART, index);
-        events_tell(app, &left, "service '%s' is not started again: its restart policy", SERVICE_NAME(app, index));
+        events_tell(app, &news, "service '%s' is not started again: its restart policy", SERVICE_NAME(app, index));
         instance_event(app, index, has_ended_well ? EVENT_LEAVE_ENDED : EVENT_LEAVE_FAILED);
     } else if (instance->quick_ends >= QUICK_ENDS_MAX) {
         instance_event(app, index, EVENT_LEAVE_FAILED);
@@ -180,6 +181,7 @@ static void release_awaiting(struct app *app, uint32_t index)
 static void describe_end(struct app *app, uint32_t index)
 {
     struct instance *instance = &app->instances[index];
+    bool is_asked = instance->is_held || instance->is_restarted || app->is_stopping;
     char how[128] = "ended with its PID 1";
     if (!instance->has_status && rundir_read_status(app, index, &instance->wait_status, instance->end_why) == 0)
         instance->has_status = true; /* said to nobody: hostd was dead, or its socket full */
@@ -191,8 +193,10 @@ static void describe_end(struct app *app, uint32_t index)
         (void)snprintf(why, sizeof why, ": its memory limit was used up");
     else if (instance->has_status && instance->end_why[0])
         (void)snprintf(why, sizeof why, ": %s", instance->end_why);
+    else if (is_asked)
+        (void)snprintf(why, sizeof why, ": %s by the operator", instance->is_restarted ? "restarted" : "stopped");
     /* In the first start, any end is a failure: supervise_start() waits for all to be ready, or for one that failed. */
-    if (instance->failed_stage == STAGE_NONE && (!instance->ready_at_ms || !app->has_started) && !app->is_stopping) {
+    if (instance->failed_stage == STAGE_NONE && (!instance->ready_at_ms || !app->has_started) && !is_asked) {
         struct err e;
         (void)err_set(&e, -ECHILD, "%s before %s ready%s", how, instance->ready_at_ms ? "the others were" : "it was",
                       why);

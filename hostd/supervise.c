@@ -306,8 +306,10 @@ int supervise_run(struct app *app)
 
 void supervise_stop(struct app *app)
 {
+    const struct news stopped = news_of(NEWS_STOPPED, NEWS_NOBODY);
     if (app->is_stopping)
         return;
+    events_tell(app, &stopped, "stopping");
     app->is_stopping = true;
     for (uint32_t i = 0; i < app->plan->service_count; i++) {
         app->instances[i].restart_at_ms = 0;
@@ -328,7 +330,7 @@ void supervise_stop_one(struct app *app, uint32_t index)
     if (instance_state_lives(instance->state))
         stop_one(app, index);
     else if (instance->state == INSTANCE_DOWN)
-        instance_event(app, index, EVENT_LEAVE_ENDED);
+        decide(app, index, true);
     (void)rundir_note(app);
 }
 
@@ -342,7 +344,7 @@ void supervise_restart_one(struct app *app, uint32_t index)
     if (instance_state_lives(instance->state))
         stop_one(app, index);
     else
-        instance_event(app, index, EVENT_START);
+        decide(app, index, true);
 }
 
 /* Of everything at once: after a failed start, and when asked to stop twice. */

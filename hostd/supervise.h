@@ -45,6 +45,8 @@ void read_stage(struct app *app, uint32_t index);
 void try_proceed(struct app *app, uint32_t index);
 /* New namespaces, new wires to every peer that lives; plans the next try where that fails. */
 void restart(struct app *app, uint32_t index);
+/* What comes after an end, or of one that is down: another start, or nothing. */
+void decide(struct app *app, uint32_t index, bool has_ended_well);
 /* After an end: gives back, says why, decides. */
 void bury(struct app *app, uint32_t index);
 /* The same of one that ended while hostd was dead. */

@@ -66,13 +66,10 @@ static void read_signals(struct app *app)
     while (read(app->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo != SIGINT && info.ssi_signo != SIGTERM && info.ssi_signo != SIGHUP)
             continue;
-        if (app->is_stopping) {
+        if (app->is_stopping)
             supervise_kill_all(app); /* asked twice: now */
-        } else {
-            const struct news stopped = news_of(NEWS_STOPPED, NEWS_NOBODY);
-            events_tell(app, &stopped, "stopping");
+        else
             supervise_stop(app);
-        }
     }
 }
 

@@ -117,7 +117,7 @@ is_in() { [ "$(service "$1" .state)" = "$2" ]; }
     assert_equal "$(service deaf '"\(.state) \(.last_end)"')" 'ended was killed by signal 9 (Killed): it did not stop in time'
     run "$HOSTD" stop --app "$APP" quiet
     assert_success
-    assert_equal "$(service quiet '"\(.state) \(.last_end)"')" 'ended exited with code 0'
+    assert_equal "$(service quiet '"\(.state) \(.last_end)"')" 'ended exited with code 0: stopped by the operator'
     run "$HOSTD" stop --app "$APP" quiet # it is
     assert_success
     run "$HOSTD" restart --app "$APP" quiet
@@ -125,11 +125,26 @@ is_in() { [ "$(service "$1" .state)" = "$2" ]; }
     assert_equal "$(service quiet '"\(.generation) \(.state)"')" '2 ready'
     run "$HOSTD" restart --app "$APP" quiet # one that runs
     assert_success
-    assert_equal "$(service quiet '"\(.generation) \(.state)"')" '3 ready'
+    assert_equal "$(service quiet '"\(.generation) \(.state) \(.last_end)"')" '3 ready exited with code 0: restarted by the operator'
     run "$HOSTD" restart --app "$APP" once # one that its policy left failed
     assert_success
     assert_equal "$(service once '"\(.generation) \(.state)"')" '2 ready'
     is_in deaf ended
+    # Each of them is told: who asked, and what came of it.
+    told() { "$HOSTD" events --app "$APP" --json | jq -r --arg name "$1" 'select(.service == $name and (.type | IN("ended", "restart", "ready"))) | "\(.type): \(.text)"'; }
+    run told quiet
+    assert_output "ended: service 'quiet' exited with code 0: stopped by the operator
+restart: service 'quiet' is not started again: hostd stop
+restart: service 'quiet' is started again: hostd restart
+ready: service 'quiet' is ready again, generation 2
+ended: service 'quiet' exited with code 0: restarted by the operator
+restart: service 'quiet' is started again: hostd restart
+ready: service 'quiet' is ready again, generation 3"
+    run told deaf
+    assert_output "ended: service 'deaf' was killed by signal 9 (Killed): it did not stop in time
+restart: service 'deaf' is not started again: hostd stop"
+    run told once
+    assert_output --partial "restart: service 'once' is started again: hostd restart"
     for command in stop restart; do
         run "$HOSTD" "$command" --app "$APP" nobody
         assert_failure 2
@@ -158,6 +173,16 @@ EOF
     sed -i 's/^late = .*/late = 500/; s/^ready_timeout.*/ready_timeout = "1m"/' "$BATS_TEST_TMPDIR/late.toml"
     run "$HOSTD" start "$BATS_TEST_TMPDIR/late.toml" --name "$APP-b" --state-dir "$BATS_TEST_TMPDIR/state" --detach 3>&-
     assert_success
+    # One that is stopped before it is ready was asked to: its start has not failed.
+    of_late() { "$HOSTD" ps --app "$APP-b" --json | jq -r ".services[0] | $1"; }
+    "$HOSTD" restart --app "$APP-b" late 3>&- &
+    restart_pid=$!
+    is_coming() { [ "$(of_late '.generation == 2 and .state != "ready"')" = true ]; }
+    wait_until 5 is_coming
+    run "$HOSTD" stop --app "$APP-b" late
+    assert_success
+    wait "$restart_pid" || true # it was told that the service is ended
+    assert_equal "$(of_late '"\(.state) \(.last_end)"')" 'ended ended with its PID 1: stopped by the operator'
     run "$HOSTD" stop --app "$APP-b"
     assert_success
 }
@@ -190,6 +215,7 @@ EOF
     assert_success
     [ ! -e "/run/hostd/$APP" ]
     wait_until 5 gone "$HOSTD_PID"
+    assert_equal "$(grep -cx 'hostd: stopping' "$LOG")" 1
 }
 
 @test "a stop is in order: no callee is asked before the last of its callers has ended" {
