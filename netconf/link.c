@@ -546,8 +546,9 @@ static int addresses_set(struct netlink *route, struct netlink_batch *batch, con
         netlink_append(batch, NETLINK_CHANGE, i, "set address");
 
         uint8_t mac[MAC_BYTES];
-        const struct ndmsg neighbour = {
-            .ndm_family = AF_INET, .ndm_ifindex = ends[i].ifindex, .ndm_state = NUD_PERMANENT};
+        const struct ndmsg neighbour = {.ndm_family = AF_INET,
+                                        .ndm_ifindex = ends[i].ifindex,
+                                        .ndm_state = weakened("permanent-neighbour") ? NUD_REACHABLE : NUD_PERMANENT};
         mac_of(ends[i].peer->address, mac);
         netlink_message(batch, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &neighbour, sizeof neighbour);
         netlink_put_u32(batch, NDA_DST, htonl(ends[i].peer->address));
@@ -586,8 +587,8 @@ static void on_neighbour(struct end *end, const struct nlmsghdr *answer)
     const struct nlattr *lladdr = nlmsg_find_attr((struct nlmsghdr *)(uintptr_t)answer, sizeof *header, NDA_LLADDR);
     uint8_t mac[MAC_BYTES];
     mac_of(end->peer->address, mac);
-    end->is_neighbour_seen = (header->ndm_state & NUD_PERMANENT) && lladdr && nla_len(lladdr) == MAC_BYTES &&
-                             memcmp(nla_data(lladdr), mac, MAC_BYTES) == 0;
+    end->is_neighbour_seen = (header->ndm_state & NUD_PERMANENT || weakened("permanent-neighbour")) && lladdr &&
+                             nla_len(lladdr) == MAC_BYTES && memcmp(nla_data(lladdr), mac, MAC_BYTES) == 0;
 }
 
 static void on_address_or_neighbour(void *context, size_t item, const struct nlmsghdr *answer)

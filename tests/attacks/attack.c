@@ -47,7 +47,8 @@ struct io_uring ring;
 
 static bool is_ring_ours = true;
 static char **arguments; /* NAME=VALUE, of the command line */
-static const struct row *const groups[] = {rows_identity, rows_escape, rows_files, rows_net, rows_frames, rows_kernel};
+static const struct row *const groups[] = {rows_identity, rows_calls,  rows_escape, rows_files,
+                                           rows_net,      rows_frames, rows_kernel};
 
 /* ---- what a try came to ---- */
 

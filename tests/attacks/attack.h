@@ -29,7 +29,7 @@ struct row {
     bool is_inline; /* not in a child of its own: it needs the process that the ring belongs to */
 };
 
-extern const struct row rows_identity[], rows_escape[], rows_files[], rows_net[], rows_frames[],
+extern const struct row rows_identity[], rows_calls[], rows_escape[], rows_files[], rows_net[], rows_frames[],
     rows_kernel[]; /* end with id NULL */
 
 /* Notes one try: result < 0 is the errno that refused it, anything else is success. */

@@ -1,6 +1,6 @@
 # attacks: the programs that try what a service must not be able to do, and the parts of the weak build that they need.
 ATTACK_TOOLS := $(B)/test-bin/attack $(B)/test-bin/witness
-ATTACK_OBJECTS := $(patsubst %,$(B)/obj/tests/attacks/%.o,attack identity escape files net frames kernel)
+ATTACK_OBJECTS := $(patsubst %,$(B)/obj/tests/attacks/%.o,attack wire identity calls escape files net frames kernel)
 $(ATTACK_OBJECTS): | $(B)/gen/tests/attacks/witness.rpc.h
 $(B)/test-bin/attack: $(ATTACK_OBJECTS) $(B)/obj/rpc/frame.o
 

@@ -188,14 +188,27 @@ static void change_the_wire(struct attempt *a)
 
 /* ---- I12 ---- */
 
+/* Whatever answers is asked: connected says little, an answer to a verb would be the whole application. */
 static void control_socket(struct attempt *a)
 {
-    for (int up = 0; up < 2; up++) {
-        struct sockaddr_un address = {.sun_family = AF_UNIX};
-        FD_AUTO int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        (void)snprintf(address.sun_path, sizeof address.sun_path, "%s%s", up ? "/.." : "", argument("control"));
-        tried(a, address.sun_path, fd < 0 ? -errno : dial(fd, &address, sizeof address));
-    }
+    static const char *const verbs[] = {"ps\n", "operator witness\n"};
+    for (int up = 0; up < 2; up++)
+        for (size_t i = 0; i < ARRAY_COUNT(verbs); i++) {
+            struct sockaddr_un address = {.sun_family = AF_UNIX};
+            struct pollfd poll_fd = {.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), .events = POLLIN};
+            FD_AUTO int fd = poll_fd.fd;
+            char answer[32] = "";
+            (void)snprintf(address.sun_path, sizeof address.sun_path, "%s%s", up ? "/.." : "", argument("control"));
+            long result = fd < 0 ? -errno : dial(fd, &address, sizeof address);
+            if (result >= 0)
+                result = call_result(send(fd, verbs[i], strlen(verbs[i]), MSG_NOSIGNAL));
+            if (result >= 0 && (poll(&poll_fd, 1, 10 * WAIT_MS) != 1 || recv(fd, answer, sizeof answer - 1, 0) <= 0))
+                result = -ETIMEDOUT;
+            if (result < 0)
+                tried(a, address.sun_path, result);
+            else
+                won(a, "%s: %.2s is answered", address.sun_path, verbs[i]);
+        }
 }
 
 /* ---- N01 to N05, N10: places that no link leads to ---- */

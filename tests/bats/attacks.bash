@@ -148,6 +148,7 @@ attack_arguments() {
         "dev=\(wire("keeper"; "witness"; "out") | .interface)",
         "peer=\(wire("witness"; "keeper"; "in") | .address)",
         "other=\(wire("witness"; "bare"; "in") | .address)",
+        "others=\(wire("bare"; "witness"; "out") | .address)",
         "back=\(wire("bare"; "keeper"; "out") | .address)"'
 }
 

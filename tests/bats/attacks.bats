@@ -17,7 +17,7 @@ setup_file() {
     RESULTS=$BATS_FILE_TMPDIR/results
     export RESULTS
     # shellcheck disable=SC2046
-    { try_as root $(rows root); try_as wire $(rows wire); } >"$RESULTS" 2>&1
+    { EXTRA=writes=1000000 try_as root $(rows root); try_as wire $(rows wire); } >"$RESULTS" 2>&1
     grep -E '^(bare|keeper) +\| ' "$LOG" >>"$RESULTS"
 }
 setup() { STATE=$PLACE/state; }

@@ -96,6 +96,26 @@ TOML
     assert_regex "$(stale)" '^SUCCEEDED: [0-9]{3,} requests of a dead generation were served$'
 }
 
+@test "I07c: a connection from before its callee's restart reaches nobody" {
+    installed
+    attacks_toml "$WITNESS" '' '' ''
+    app_start "$PLACE/attacks.toml"
+    mkfifo "$PLACE/go"
+    "$ATTACK" --enter "$(init_pid keeper)" I07c "peer=$(link_field witness keeper in .address)" \
+        <>"$PLACE/go" >"$PLACE/said" 2>&1 3>&- &
+    echo $! >"$BATS_TEST_TMPDIR/enter.pid"
+    wait_until 10 grep -q 'I07c connected' "$PLACE/said"
+    kill -KILL "$(service_pid witness)"
+    wait_until 10 generation_is witness 2
+    echo go 1<>"$PLACE/go"
+    wait_until 10 grep -q 'I07c .*:' "$PLACE/said"
+    # The end of the callee's process arrives, or its wire is gone before.
+    assert_regex "$(result_in "$PLACE/said" I07c)" '^refused: (closed|no answer)$'
+    # And there was somebody who could have: by the link's new wire.
+    run "$HOSTD" exec --app "$APP" --as-root keeper -- "$ATTACK" honest "peer=$(link_field witness keeper in .address)"
+    assert_output "honest SUCCEEDED: answered, as 'keeper'"
+}
+
 # bank_says CALL ...: what an rpcprobe in the place of dynamic gets from the bank, for these calls.
 bank_says() {
     cat >"$TOML" <<TOML
@@ -135,6 +155,9 @@ TOML
     app_start "$TOML"
     both_done() { [ "$(grep -c 'rpcprobe: done' "$LOG")" = 2 ]; }
     wait_until 30 both_done
+    # Really sent, by who may do more than the service: there it is only librpc that knows of no link.
+    in_service static "$TOOLS/forge" --timeout 500 "$(link_field bank dynamic in .address)" 7000 Bank.Balance username=bob |
+        sed 's/^/static by root: /'
     app_stop
     sed -nE 's/^(dynamic|static) +\| rpcprobe: /\1 /p' "$LOG"
 }
@@ -145,6 +168,7 @@ TOML
     run bank_says "$steal"
     assert_output --regexp 'dynamic Bank.Transfer (PERMISSION_DENIED|UNAUTHENTICATED)'
     assert_output --partial 'static Bank.Balance NO_LINK'
+    assert_output --partial 'static by root: connect: ENETUNREACH'
     weak token
     run bank_says "$steal"
     assert_output --partial 'dynamic Bank.Transfer OK'
