@@ -87,7 +87,7 @@ part() { sed -n "/^$1/,/^[^ ]/p" "$2" | sed -n 's/^  //p'; }
     assert_success
 }
 
-@test "a service that was given more shows more: files, a data directory, memory, another link" {
+@test "a service that was given more shows more: files, a data directory, memory, cpu, another link" {
     cat >"$BATS_FILE_TMPDIR/wide.toml" <<END
 [app]
 name = "wide"
@@ -97,6 +97,7 @@ data   = ["echo"]
 files  = [{ from = "/etc/hostname", to = "/name" }]
 memory = "48M"
 pids   = 9
+cpu    = 50
 [service.other]
 exec = "$BUILD/bin/echo"
 [[link]]
@@ -114,7 +115,7 @@ END
     run as_pinned "$TABLES/echo.txt" "$BATS_TEST_TMPDIR/wide.txt"
     assert_failure
     for row in 'pwrite64' '/echo: rw,nosuid,nodev,noexec,nosymfollow,idmapped' '/name: ro,nosuid,nodev,noexec' \
-        'open files 64 64' 'group memory 50331648' 'group pids 9' 'interface to: 1' 'slots 12' \
+        'open files 64 64' 'group memory 50331648' 'group pids 9' 'group cpu 50000 100000' 'interface to: 1' 'slots 12' \
         '/echo/new: read ENOENT list ENOENT write ENOENT create yes'; do
         assert_line "+  $row"
     done

@@ -187,7 +187,8 @@ stop_timeout = "200ms"
 [service.notes.config]
 end = "notes"
 TOML
-    export APP=$APP-notes second=$APP-notes
+    second=$APP-notes
+    export APP=$second
     "$HOSTD" start "$BATS_TEST_TMPDIR/notes.toml" --name "$APP" --state-dir "$BATS_TEST_TMPDIR/state" --detach 3>&-
     : >"$BATS_TEST_TMPDIR/calls"
     # Watched call by call it is slower than the service: the pipe is always full.
