@@ -12,11 +12,12 @@
 #include "rpc/base/log.h"
 #include "rpc/base/sealed.h"
 #include "rpc/runtime.h"
+#include "rpc/spin.h"
 
-/*
- * How long to look for completions before sleeping.  Only worth it where a second CPU runs the peer; 0: sleep at once.
- */
-#define RING_SPIN_NS 0u
+#define SPIN_NS 50000u    /* the longest look for completions: about what the peer's wake-up and its answer take */
+#define SPIN_GAP_NS 2000u /* between two looks: longer, and others had our CPU */
+
+static struct spin spin;
 
 #define FAR_MS 500u     /* a wait for a time farther away may end a tick late */
 #define AT_ONCE_MAX 64u /* sends of one turn that complete only when they fail; more wait for their completion */
@@ -274,31 +275,51 @@ static void settle(uint32_t count)
     memmove(at_once, at_once + count, at_once_count * sizeof at_once[0]);
 }
 
-static bool spin_for_completion(void)
+static void relax(void)
 {
-    if (RING_SPIN_NS == 0)
-        return false;
-    for (uint64_t end_ns = clock_ns() + RING_SPIN_NS; clock_ns() < end_ns;)
-        if (io_uring_cq_ready(&rt.ring) || IO_URING_READ_ONCE(*rt.ring.sq.kflags) & IORING_SQ_TASKRUN)
-            return true;
-    return false;
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static bool is_there(void)
+{
+    return io_uring_cq_ready(&rt.ring) || IO_URING_READ_ONCE(*rt.ring.sq.kflags) & IORING_SQ_TASKRUN;
+}
+
+/* Submits, and looks until a completion is there, but not for long. */
+static void look(void)
+{
+    ring_submit();
+    uint64_t begin_ns = clock_ns(), now_ns = begin_ns, last_ns = begin_ns;
+    while (!is_there()) {
+        if (now_ns - begin_ns > SPIN_NS) {
+            spin_lost(&spin);
+            return;
+        }
+        relax();
+        last_ns = now_ns;
+        now_ns = clock_ns();
+    }
+    /* It says something for looking only if it came while we looked: not before, nor while others had our CPU. */
+    if (now_ns > begin_ns && clock_ns() - last_ns < SPIN_GAP_NS)
+        spin_won(&spin);
 }
 
 void ring_wait(uint64_t until_ms)
 {
     struct __kernel_timespec timeout = {0};
-    if (until_ms != TIMER_NEVER && until_ms != 0) {
+    bool is_timed = until_ms != TIMER_NEVER;
+    if (is_timed && until_ms != 0) {
         uint64_t now_ms = until_ms > rt.now_ms + FAR_MS ? clock_coarse_ms() : clock_ms();
         uint64_t wait_ms = until_ms > now_ms ? until_ms - now_ms : 0;
         timeout.tv_sec = (long long)(wait_ms / 1000);
         timeout.tv_nsec = (long long)(wait_ms % 1000) * 1000000;
     }
-    if (RING_SPIN_NS && until_ms != 0) {
-        ring_submit();
-        (void)spin_for_completion();
-    }
+    if (until_ms != 0 && spin_wants(&spin))
+        look();
     struct io_uring_cqe *cqe = NULL;
-    int result = io_uring_submit_and_wait_timeout(&rt.ring, &cqe, 1, until_ms == TIMER_NEVER ? NULL : &timeout, NULL);
+    int result = io_uring_submit_and_wait_timeout(&rt.ring, &cqe, 1, is_timed ? &timeout : NULL, NULL);
     if (result < 0 && result != -ETIME && result != -EINTR && result != -EAGAIN)
         fatal(result, "wait for completions");
     rt.now_ms = clock_ms();

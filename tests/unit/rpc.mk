@@ -3,6 +3,7 @@
 $(eval $(call unit_test,frame,tests/unit/test_frame.c rpc/frame.c,))
 $(eval $(call unit_test,fibre,tests/unit/test_fibre.c rpc/fibre.c,))
 $(eval $(call unit_test,rpc_timer,tests/unit/test_rpc_timer.c rpc/timer.c,))
+$(eval $(call unit_test,rpc_spin,tests/unit/test_rpc_spin.c,))
 $(eval $(call unit_test,rpc,tests/unit/test_rpc.c tests/unit/rpc_harness.c tests/unit/rpc_probe.c $(RPC_SOURCES) \
 	$(RPCBASE_SOURCES),-luring -lprotobuf-c -lseccomp -lpthread))
 
