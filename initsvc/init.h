@@ -87,6 +87,7 @@ struct init {
     uint64_t started_until_ms; /* of a process that says nothing itself: ready when it lives until then; 0 = not so */
     uint64_t ready_at_ms;
     uint64_t ping_at_ms, pinged_at_ms; /* the next NOTE_PING; the one not answered yet; 0 = none */
+    uint64_t alarm_at_ms;              /* NOTE_RING is due; 0 = none */
     bool is_ready;
 };
 

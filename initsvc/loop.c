@@ -10,6 +10,7 @@
  *        ├─▶ dials under way, dials to try again             dial_done(), dial()
  *        ├─▶ lines dropped and not yet told                  logs_run()
  *        ├─▶ a ring that does not turn                       watchdog_run()
+ *        ├─▶ a time that the service waits for               run_timers(): NOTE_RING
  *        └─▶ children that ended → reap; the main one → leave()
  *
  * Invariants
@@ -301,6 +302,10 @@ static void service_note(struct init *init, const struct note_up *note)
         watchdog_answered(init);
         return;
     }
+    if (note->kind == NOTE_ALARM) {
+        init->alarm_at_ms = clock_ms() + note->count;
+        return;
+    }
     bool is_operator = note->link == OPERATOR_LINK;
     if (note->link >= init->link_count && !is_operator)
         return;
@@ -430,7 +435,7 @@ static int next_timeout_ms(const struct init *init)
     }
     if (init->started_until_ms && (!next || init->started_until_ms < next))
         next = init->started_until_ms;
-    const uint64_t others[] = {watchdog_next_ms(init), logs_next_ms(&init->logs)};
+    const uint64_t others[] = {init->alarm_at_ms, watchdog_next_ms(init), logs_next_ms(&init->logs)};
     for (size_t i = 0; i < ARRAY_COUNT(others); i++)
         if (others[i] && (!next || others[i] < next))
             next = others[i];
@@ -449,6 +454,10 @@ static void run_timers(struct init *init)
     if (init->started_until_ms && init->started_until_ms <= now) {
         init->started_until_ms = 0;
         loop_ready(init);
+    }
+    if (init->alarm_at_ms && init->alarm_at_ms <= now) {
+        init->alarm_at_ms = 0;
+        note_to_service(init, &(struct note_down){.kind = NOTE_RING});
     }
     if (init->kill_at_ms && init->kill_at_ms <= now)
         leave_killed(init, "it did not stop in time");

@@ -71,6 +71,7 @@ static int write_contract(const struct init *init, int *ret_fd, struct err *e)
     contract->paths_at = paths_at;
     contract->path_count = path_count;
     contract->ring = init->ring_params;
+    contract->flags |= CONTRACT_ALARM;
     contract->ring_entries = init->ring_params.sq_entries;
     struct contract_link *links = (void *)((char *)contract + contract->links_at);
     for (size_t i = 0; i < init->link_count; i++) {

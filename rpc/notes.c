@@ -124,6 +124,11 @@ static bool tell_counts(void)
     return true;
 }
 
+bool notes_ask_alarm(uint32_t ms)
+{
+    return rt.contract->flags & CONTRACT_ALARM && tell(NOTE_ALARM, NULL, 0, ms, 0);
+}
+
 void notes_write(void)
 {
     if (!has_urgent && !has_events && !has_counts)
@@ -178,5 +183,7 @@ void notes_got(const void *bytes, uint32_t length)
             stop(note.value);
         else if (note.kind == NOTE_PING)
             is_pong_due = has_urgent = true;
+        else if (note.kind == NOTE_RING)
+            ring_alarm_came();
     }
 }

@@ -17,7 +17,13 @@
 #define SPIN_NS 50000u    /* the longest look for completions: about what the peer's wake-up and its answer take */
 #define SPIN_GAP_NS 2000u /* between two looks: longer, and others had our CPU */
 
+#define ALARM_WAITS 256u  /* waits for a far time, then PID 1 is asked to tell it: an idle service has far fewer */
+#define ALARM_MS_MIN 100u /* a nearer one is not worth asking */
+#define ALARM_MS_MAX 60000u
+
 static struct spin spin;
+static uint64_t alarm_ms; /* PID 1 wakes us then; 0: it was not asked */
+static uint32_t far_waits;
 
 #define FAR_MS 500u     /* a wait for a time farther away may end a tick late */
 #define AT_ONCE_MAX 64u /* sends of one turn that complete only when they fail; more wait for their completion */
@@ -306,10 +312,33 @@ static void look(void)
         spin_won(&spin);
 }
 
+void ring_alarm_came(void)
+{
+    alarm_ms = 0;
+}
+
+/*
+ * A sleep with a time to end it costs the kernel a timer set and taken back, which is half a microsecond of a call's
+ * ten on each side; and nearly always something else ends it.  So a service that waits often for times far away has PID
+ * 1 wake it for the first of them, and sleeps without a timer until then.  true: it will be woken in time.
+ */
+static bool is_alarm_set(uint64_t until_ms)
+{
+    if (alarm_ms == 0 && until_ms > rt.now_ms + ALARM_MS_MIN && ++far_waits >= ALARM_WAITS) {
+        far_waits = 0;
+        uint64_t wait_ms = until_ms - rt.now_ms < ALARM_MS_MAX ? until_ms - rt.now_ms : ALARM_MS_MAX;
+        if (notes_ask_alarm((uint32_t)wait_ms))
+            alarm_ms = rt.now_ms + wait_ms;
+    }
+    if (alarm_ms != 0 && rt.now_ms >= alarm_ms)
+        alarm_ms = 0; /* it is late, or came together with what woke us: not to be relied on again */
+    return alarm_ms != 0 && alarm_ms <= until_ms;
+}
+
 void ring_wait(uint64_t until_ms)
 {
     struct __kernel_timespec timeout = {0};
-    bool is_timed = until_ms != TIMER_NEVER;
+    bool is_timed = until_ms != TIMER_NEVER && !is_alarm_set(until_ms);
     if (is_timed && until_ms != 0) {
         uint64_t now_ms = until_ms > rt.now_ms + FAR_MS ? clock_coarse_ms() : clock_ms();
         uint64_t wait_ms = until_ms > now_ms ? until_ms - now_ms : 0;

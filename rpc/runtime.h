@@ -265,6 +265,8 @@ void ring_cancel(struct endpoint *endpoint, enum op_kind kind);
 /* OPEN -> CLOSING, or straight to FREE; then endpoint_freed(). */
 void endpoint_close(struct endpoint *endpoint);
 void ring_submit(void);
+/* The time came that PID 1 was asked to tell. */
+void ring_alarm_came(void);
 /* Submits, waits for a completion or until the time (TIMER_NEVER: no limit; 0: does not wait), handles all that are
  * there. */
 void ring_wait(uint64_t until_ms);
@@ -353,6 +355,8 @@ void notes_want_operator(uint32_t slot);
 void notes_broken(struct link *link);
 void notes_denied(struct link *link, uint32_t method); /* place in rt.methods, or rt.method_count */
 void notes_called(struct link *link);
+/* PID 1 is to say NOTE_RING in so many ms.  false: it does not, or the pipe to it is full. */
+bool notes_ask_alarm(uint32_t ms);
 void notes_write(void);
 void notes_got(const void *bytes, uint32_t length);
 

@@ -46,6 +46,7 @@ enum contract_slot {
 
 enum contract_flag {
     CONTRACT_SEALED = 1u << 0, /* callers are vouched for by the kernel; unset in plain mode */
+    CONTRACT_ALARM = 1u << 1,  /* PID 1 answers NOTE_ALARM */
 };
 
 enum link_direction {
@@ -123,6 +124,7 @@ enum note_up_kind {
     NOTE_BROKEN = 4, /* link, count: connections closed because the peer broke the protocol */
     NOTE_CALLS = 5,  /* link, count: calls served (in) or made (out) since the last such note */
     NOTE_PONG = 6,   /* the answer to NOTE_PING, from the loop: the ring turns */
+    NOTE_ALARM = 7,  /* count: say NOTE_RING in so many ms; in place of the one asked for before */
 };
 
 struct note_up {
@@ -136,6 +138,7 @@ enum note_down_kind {
     NOTE_RENEWED = 1, /* link, generation: the peer restarted; drop what the link's slots hold, then send NOTE_WANT */
     NOTE_STOP = 2,    /* finish what runs within value ms, then exit 0 */
     NOTE_PING = 3,    /* say NOTE_PONG */
+    NOTE_RING = 4,    /* the time of NOTE_ALARM has come */
 };
 
 struct note_down {

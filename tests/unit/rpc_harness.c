@@ -76,7 +76,7 @@ static void build_contract(const struct sim_spec *spec, struct sim *sim, struct 
     struct contract contract = {
         .magic = CONTRACT_MAGIC,
         .version = CONTRACT_VERSION,
-        .flags = spec->is_plain ? 0 : CONTRACT_SEALED,
+        .flags = (spec->is_plain ? 0 : CONTRACT_SEALED) | (spec->has_alarm ? CONTRACT_ALARM : 0),
         .app = "test",
         .generation = 1,
         .fibres_max = spec->fibres_max ? spec->fibres_max : 64,

@@ -41,6 +41,7 @@ struct sim_spec {
     const char *program;               /* ... this one, under seccomp */
     bool has_threads;                  /* the system call list of a service with a worker */
     bool is_plain;                     /* callers are not vouched for */
+    bool has_alarm;                    /* the test tells the time when it is asked to */
     bool is_deaf;                      /* the note pipe to PID 1 is full from the beginning */
 };
 

@@ -955,6 +955,38 @@ static void calls_are_counted(void **state)
     stop_pair(&pair);
 }
 
+/* Who is busy does not set a timer for each wait, but has PID 1 tell the time; what is near is not left to that. */
+static void pid_1_tells_a_busy_service_the_time(void **state)
+{
+    uint16_t port;
+    struct sim sim;
+    struct note_up note;
+    struct sim_spec spec = one_caller(&port);
+    spec.has_alarm = true;
+    start(&spec, &sim);
+    FD_AUTO int fd = wire_connect(port);
+    expect_say(fd, "front", 3);
+    assert_true(sim_note(&sim, NOTE_CALLS, SOON_MS, &note)); /* the first count goes at once, the next in a second */
+    uint64_t begin_ms = clock_ms();
+    uint32_t calls = 0;
+    for (; calls % 16 || !sim_note(&sim, NOTE_ALARM, 1, &note); calls++) {
+        assert_true(clock_ms() - begin_ms < 60000);
+        expect_say(fd, "front", 3);
+    }
+    assert_true(calls > 200); /* a quiet one does not ask */
+    assert_in_range(note.count, 1, 1000);
+    ask(fd, 1, SLEEP, "", 20, 0); /* nearer */
+    probe_reply__free_unpacked(take(fd, NULL), NULL);
+    /* Without the word it sleeps on; with it, it tells what it has counted. */
+    while (sim_note(&sim, NOTE_CALLS, 1, &note)) /* of before it asked */
+        continue;
+    assert_false(sim_note(&sim, NOTE_CALLS, 1500, &note));
+    sim_tell(&sim, NOTE_RING, 0, 0);
+    assert_true(sim_note(&sim, NOTE_CALLS, SOON_MS, &note));
+    assert_int_equal(sim_stop(&sim), 0);
+    fd_close(&spec.links[0].fd);
+}
+
 static void a_pid_1_that_does_not_read_stops_nothing(void **state)
 {
     uint16_t port;
@@ -1404,6 +1436,7 @@ int main(int argc, char **argv)
         TWICE(connections_are_a_link_s_own),
         TWICE(messages_have_a_size),
         TWICE(calls_are_counted),
+        TWICE(pid_1_tells_a_busy_service_the_time),
         TWICE(a_pid_1_that_does_not_read_stops_nothing),
         TWICE(stop_lets_running_calls_finish),
         TWICE(stop_does_not_wait_for_ever),
