@@ -103,8 +103,28 @@ whole_list() {
     done < <(sed -nE 's/^(from|to) *= *"(.*)".*/\2/p' "$list" | sort -u)
 }
 
-@test "every service list of README and the manual pages is right" {
-    local count=0 file block=""
+# starts_and_stops LIST: all of it is ready and stays so for a second, in the first generation.
+# What a job prints of its callee comes too.
+starts_and_stops() {
+    local modules
+    modules=$(dirname "$(/usr/bin/python3 -c 'import os; print(os.__file__)')")
+    sed "s|/usr/lib/python3\.11|$modules|" "$1" >list.toml # Debian's next release has another one
+    # shellcheck disable=SC2016 # for the other shell
+    on_a_machine_of_its_own bash -c '
+        set -e
+        hostd=/usr/local/bin/hostd
+        "$hostd" start list.toml --detach
+        printed() { ! grep -q "print(" list.toml || "$hostd" logs job | grep -q "| visits :[1-9]"; }
+        stays() { "$hostd" ps --json | jq -e "all(.services[]; .uptime_s >= 1 and .generation == 1)" >/dev/null; }
+        for ((i = 0; i < 200; i++)); do printed && stays && break; sleep 0.05; done
+        printed
+        stays || { "$hostd" ps; exit 1; }
+        "$hostd" stop
+        [ -z "$(ls /run/hostd 2>/dev/null)" ]'
+}
+
+@test "every service list of README and the manual pages is right, and each that is a whole one starts and stops" {
+    local count=0 started=0 file block=""
     cp -r "$ROOT/apps/zoobar/media" "$BATS_TEST_TMPDIR/"
     cd "$BATS_TEST_TMPDIR"
     for file in "$ROOT/README.md" "$ROOT"/hostd/man/*.scd; do
@@ -114,13 +134,18 @@ whole_list() {
                 continue
             fi
             printf '%s' "$block" >fragment.toml
+            if grep -F "\\" fragment.toml; then echo "scdoc takes a backslash away"; return 1; fi
             whole_list fragment.toml >example.toml
             run "$HOSTD" check example.toml
             [ "$status" = 0 ] || { echo "in $file:"; cat example.toml; echo "$output"; return 1; }
             count=$((count + 1)) block=""
+            grep -q '^\[app\]' fragment.toml || continue
+            run starts_and_stops fragment.toml
+            [ "$status" = 0 ] || { echo "in $file:"; cat fragment.toml; echo "$output"; return 1; }
+            started=$((started + 1))
         done < <(blocks "$file" toml)
     done
-    [ "$count" -ge 2 ]
+    [ "$count" -ge 3 ] && [ "$started" -ge 2 ]
 }
 
 # ---- what is there is said, what is said is there ----
