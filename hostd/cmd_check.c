@@ -20,8 +20,8 @@ int cmd_check(int argc, char **argv)
     int code = cmd_load(argv[0], file, &manifest, &plan);
     if (code)
         return code;
-    (void)printf("%s: ok: %zu service%s, %zu link%s\n", file, plan->service_count, plan->service_count == 1 ? "" : "s",
-                 plan->link_count, plan->link_count == 1 ? "" : "s");
+    (void)printf("%s: ok: %zu service%s, %zu link%s\n", file, plan->service_count, plural(plan->service_count),
+                 plan->link_count, plural(plan->link_count));
     plan_free(plan);
     return 0;
 }

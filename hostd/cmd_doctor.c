@@ -36,8 +36,21 @@
 struct finding {
     char found[256];    /* of a row that is well */
     const char *remedy; /* of one that is not; set to the table's before the check runs */
+    bool is_hinted;     /* ... and the hint of the error is a better one */
     struct err error;
 };
+
+/* An error that a start would say ends with a hint, for a start; takes it off.  One row gives one advice. */
+static const char *cut_hint(struct err *e)
+{
+    size_t bytes = strlen(e->text);
+    char *hint = strrchr(e->text, '(');
+    if (bytes == 0 || e->text[bytes - 1] != ')' || !hint || hint == e->text)
+        return NULL;
+    e->text[bytes - 1] = '\0';
+    hint[-1] = '\0';
+    return hint + 1;
+}
 
 static int check_root(struct finding *f)
 {
@@ -185,6 +198,7 @@ static int check_cgroups(struct finding *f)
     if (result == -EROFS || result == -EACCES || result == -EPERM)
         f->remedy =
             "control groups must be writable: mount them read-write; a container needs its own (delegated) tree";
+    f->is_hinted = result == -EBUSY;
     (void)snprintf(f->found, sizeof f->found, "%s%s", trees.is_v2 ? "version 2: " : "version 1: memory, pids",
                    trees.is_v2 ? trees.unified
                    : has_cpu   ? ", cpu"
@@ -212,7 +226,8 @@ static int check_state(struct finding *f)
     FD_AUTO int mount_fd = -1;
     int result =
         fd < 0 ? err_sys(&f->error, -errno, "open %s", path) : rootfs_data_mount(fd, SERVICE_ID, &mount_fd, &f->error);
-    (void)rmdir(path); /* ours and empty */
+    (void)rmdir(path);   /* ours and empty */
+    f->is_hinted = true; /* which file system it wants */
     return result;
 }
 
@@ -259,7 +274,9 @@ int cmd_doctor(int argc, char **argv)
         } else if (checks[i].run(&f) == 0) {
             (void)printf("ok       %-18s %s\n", checks[i].name, f.found);
         } else {
-            (void)printf("MISSING  %-18s %s\n         to do:             %s\n", checks[i].name, f.error.text, f.remedy);
+            const char *hint = cut_hint(&f.error);
+            (void)printf("MISSING  %-18s %s\n         to do:             %s\n", checks[i].name, f.error.text,
+                         f.is_hinted && hint ? hint : f.remedy);
             missing++;
         }
     }

@@ -117,7 +117,11 @@ static void print_row(const struct row *row, bool is_json)
         (void)putchar('\n');
         return;
     }
-    (void)printf("%s %-8s %s", shown_time, text_of(row->object, "type"), text_of(row->object, "text"));
+    const char *type = text_of(row->object, "type"), *text = text_of(row->object, "text");
+    size_t type_bytes = strlen(type);
+    if (strncmp(text, type, type_bytes) == 0 && strncmp(text + type_bytes, ": ", 2) == 0)
+        text += type_bytes + 2; /* "denied: ..." stands in its column already */
+    (void)printf("%s %-8s %s", shown_time, type, text);
     json_int_t line = json_integer_value(json_object_get(row->object, "line"));
     if (line > 0)
         (void)printf(" (%s:%" JSON_INTEGER_FORMAT ")", text_of(row->object, "file"), line);

@@ -212,9 +212,10 @@ static int find_in(struct exec_target *target, const struct exec_options *option
     target->init_pid = (pid_t)json_integer_value(json_object_get(service, "init_pid"));
     /* Before it is ready its root may still be the host's. */
     if (strcmp(text_of(service, "state"), "ready") != 0 || target->init_pid <= 0) {
-        (void)err_set(e, -EAGAIN, "service '%s' is not ready: its state is '%s'", target->service,
-                      text_of(service, "state"));
-        return err_hint(e, "see hostd ps");
+        const char *state = text_of(service, "state");
+        bool is_down = strcmp(state, "ended") == 0 || strcmp(state, "failed") == 0;
+        (void)err_set(e, -EAGAIN, "service '%s' is not ready: its state is '%s'", target->service, state);
+        return err_hint(e, is_down ? "to start it: hostd restart %s" : "see hostd ps", target->service);
     }
     target->pidfd = (int)syscall(SYS_pidfd_open, target->init_pid, 0);
     if (target->pidfd < 0)

@@ -18,6 +18,7 @@
 #include "hostd/options.h"
 #include "hostd/rules.h"
 #include "hostd/runlist.h"
+#include "hostd/suggest.h"
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 #include "rpc/base/weaken.h"
@@ -56,6 +57,8 @@ static int parse_options(int argc, char **argv, struct options *options)
             break;
         case 's':
             options->state_dir = optarg;
+            if (!*optarg)
+                return cmd_wrong(argv[0], "--state-dir is empty");
             break;
         default:
             return 2;
@@ -96,20 +99,29 @@ static int apply_listen(struct manifest *manifest, const char *option)
     uint16_t port;
     if (!equals || !parse_address(equals + 1, &address, &port)) {
         (void)fprintf(stderr,
-                      "hostd start: --listen %s: it has the form INGRESS=ADDRESS:PORT, as in http=127.0.0.1:8081\n",
+                      "hostd start: --listen %s: it has the form INGRESS=ADDRESS:PORT, with numbers (IPv4), as in "
+                      "http=127.0.0.1:8081\n",
                       option);
         return 2;
     }
     struct manifest_ingress *ingresses = (struct manifest_ingress *)(uintptr_t)manifest_ingresses(manifest);
+    char name[NAME_BYTES];
+    (void)snprintf(name, sizeof name, "%.*s", (int)(equals - option), option); /* a cut one is none */
+    struct suggestion near = suggest_for(name);
     for (uint32_t i = 0; i < manifest->ingress_count; i++) {
-        if (strlen(ingresses[i].name) != (size_t)(equals - option) ||
-            strncmp(ingresses[i].name, option, (size_t)(equals - option)) != 0)
+        suggest_offer(&near, ingresses[i].name);
+        if (strlen(ingresses[i].name) != (size_t)(equals - option) || strcmp(ingresses[i].name, name) != 0)
             continue;
         ingresses[i].address = address;
         ingresses[i].port = port;
         return 0;
     }
-    (void)fprintf(stderr, "hostd start: --listen %s: no ingress has that name\n", option);
+    (void)fprintf(stderr, "hostd start: --listen %s: no ingress has that name", option);
+    if (near.best)
+        (void)fprintf(stderr, "; did you mean '%s'?", near.best);
+    for (uint32_t i = 0; i < manifest->ingress_count; i++)
+        (void)fprintf(stderr, "%s%s", i ? ", " : " (the list has ", ingresses[i].name);
+    (void)fprintf(stderr, "%s\n", manifest->ingress_count ? ")" : " (the list has none)");
     return 2;
 }
 
@@ -204,8 +216,8 @@ static int open_leftovers(struct app *app, struct err *e)
         events_tell(app, &news, "%s is adopted: %zu of %zu services go on as they are, %llu ms after hostd began",
                     app->name, adopted, app->plan->service_count, (unsigned long long)(clock_ms() - app->begun_ms));
     else if (app->ended_leftovers > 0)
-        events_tell(app, &news, "%s: ended %zu services that a hostd that died had left", app->name,
-                    app->ended_leftovers);
+        events_tell(app, &news, "%s: ended %zu service%s that a hostd that died had left", app->name,
+                    app->ended_leftovers, plural(app->ended_leftovers));
     return 0;
 }
 
@@ -276,8 +288,8 @@ static void announce(const struct app *app)
     const struct manifest *manifest = app->plan->manifest;
     char text[256];
     size_t room = sizeof text;
-    int used = snprintf(text, room, "%s is ready: %zu services, %zu links", app->name, app->plan->service_count,
-                        app->plan->link_count);
+    int used = snprintf(text, room, "%s is ready: %zu service%s, %zu link%s", app->name, app->plan->service_count,
+                        plural(app->plan->service_count), app->plan->link_count, plural(app->plan->link_count));
     for (uint32_t i = 0; i < manifest->ingress_count && used > 0 && (size_t)used < room; i++) {
         const struct manifest_ingress *ingress = &manifest_ingresses(manifest)[i];
         uint32_t a = ingress->address;

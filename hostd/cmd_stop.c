@@ -26,7 +26,8 @@ static int end_leftovers(const char *name, struct err *e)
     if (result == 0)
         result = leftovers_end(&app, e);
     if (result == 0)
-        (void)printf("hostd stop: the hostd of '%s' had died; ended %zu services\n", name, app.ended_leftovers);
+        (void)printf("hostd stop: the hostd of '%s' had died; ended %zu service%s\n", name, app.ended_leftovers,
+                     plural(app.ended_leftovers));
     rundir_close(&app);
     free(app.ledger);
     return result;

@@ -16,6 +16,7 @@
 #include "rpc/base/clock.h"
 #include "rpc/base/own.h"
 
+#define LINE_BYTES 24 /* " (line N)" */
 #define TEXT_BYTES (ERR_TEXT_BYTES + 256u)
 #define LIMITED_PER_S 10u /* of one service; librpc itself tells ten times a second at most per link and method */
 #define LIMITED_BURST 100u
@@ -186,11 +187,13 @@ void events_vtell(const struct app *app, const struct news *news, const char *fo
     if (!is_admitted(app, news))
         return;
     (void)vsnprintf(text, sizeof text, format, args); /* a cut text is still a text */
-    size_t bytes = logtail_escape(text, strlen(text), shown, sizeof shown);
-    if (!app->is_quiet)
-        logtail_say(app->tail, shown, bytes);
+    size_t bytes = logtail_escape(text, strlen(text), shown, sizeof shown - LINE_BYTES);
     if (app->events)
         write_down(app, news, shown, bytes);
+    if (news->line > 0) /* a field of its own in the file */
+        bytes += (size_t)snprintf(shown + bytes, LINE_BYTES, " (line %u)", news->line);
+    if (!app->is_quiet)
+        logtail_say(app->tail, shown, bytes);
 }
 
 void events_tell(const struct app *app, const struct news *news, const char *format, ...)

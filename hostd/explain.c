@@ -71,6 +71,10 @@ static int find_method(const struct manifest *m, uint32_t service, const char *n
         if (part.best)
             suggestion.best = methods[i].name;
     }
+    if (callee->kind == KIND_PROCESS) {
+        (void)err_set(e, -ENOENT, "service '%s' is a process: it has no methods", callee->name);
+        return err_hint(e, "ask for '%s' alone", callee->name);
+    }
     (void)err_set(e, -ENOENT, "service '%s' has no method '%s'", callee->name, name);
     return suggestion.best ? err_hint(e, "did you mean '%s'?", suggestion.best) : -ENOENT;
 }
@@ -209,6 +213,10 @@ static void print_ingress(const struct manifest *m, const char *file, const stru
 static void print_operator(const struct manifest *m, const char *file, const struct verdict *v, FILE *out)
 {
     const struct manifest_service *callee = &manifest_services(m)[v->to];
+    if (callee->kind == KIND_PROCESS) {
+        (void)fprintf(out, "  operator: '%s' is a process: it has no methods that anybody could call\n", callee->name);
+        return;
+    }
     (void)fprintf(out, "  operator: the list of service '%s' (%s:%u) has ", callee->name, file, callee->line);
     print_methods(m, callee->operator_first, callee->operator_count, out);
     (void)fputs("; `hostd call --list` shows methods without calling\n", out);
@@ -217,6 +225,10 @@ static void print_operator(const struct manifest *m, const char *file, const str
 static void print_link(const struct manifest *m, const char *file, const struct verdict *v, FILE *out)
 {
     const struct manifest_service *services = manifest_services(m);
+    if (v->from == v->to) {
+        (void)fputs("  wire: that is one service, and no link leads from a service to itself\n", out);
+        return;
+    }
     if (v->link == EXPLAIN_NONE) {
         (void)fprintf(out, "  wire: no [[link]] leads from '%s' to '%s', so they share no network\n",
                       services[v->from].name, services[v->to].name);

@@ -69,6 +69,15 @@ static const char *method_name(const struct app *app, uint32_t service, uint32_t
     return NULL;
 }
 
+/* Behind what happened: how often, where it was more than once. */
+static const char *times(uint32_t count, char text[24])
+{
+    text[0] = '\0';
+    if (count != 1)
+        (void)snprintf(text, 24, " (%u times)", count);
+    return text;
+}
+
 /* One event per note of the callee's librpc, which gathers what was denied for a tenth of a second. */
 static void tell_denied(const struct app *app, uint32_t caller, uint32_t callee, uint32_t line,
                         const struct note_up *note)
@@ -82,10 +91,11 @@ static void tell_denied(const struct app *app, uint32_t caller, uint32_t callee,
                                 .method = method,
                                 .count = note->count,
                                 .line = line};
-    events_tell(app, &denied, "denied: '%s' called %s of '%s' (%u times); the %s on line %u does not allow it",
+    char often[24];
+    events_tell(app, &denied, "denied: '%s' called %s of '%s'%s, which the %s does not allow",
                 is_operator ? OPERATOR_NAME : SERVICE_NAME(app, caller),
-                method ? method : "a method that it does not have", SERVICE_NAME(app, callee), note->count,
-                is_operator ? "operator list of the service" : "link", line);
+                method ? method : "a method that it does not have", SERVICE_NAME(app, callee),
+                times(note->count, often), is_operator ? "operator list" : "link");
 }
 
 /* What a service counted of the connections that `hostd call` had to it. */
@@ -94,6 +104,7 @@ static void operator_counted(struct app *app, uint32_t index, const struct note_
     struct instance *instance = &app->instances[index];
     const struct manifest_service *service = app->plan->services[index].manifest;
     struct news broken = news_of(NEWS_BROKEN, index);
+    char often[24];
     switch (note->kind) {
     case NOTE_DENIED:
         instance->operator_denied += note->count;
@@ -104,8 +115,8 @@ static void operator_counted(struct app *app, uint32_t index, const struct note_
         broken.caller = NEWS_OPERATOR;
         broken.callee = index;
         broken.count = note->count;
-        events_tell(app, &broken, "protocol broken by the operator, calling '%s': connection closed (%u times)",
-                    service->name, note->count);
+        events_tell(app, &broken, "protocol broken by the operator, calling '%s': connection closed%s", service->name,
+                    times(note->count, often));
         return;
     case NOTE_CALLS:
         instance->operator_calls += note->count;
@@ -118,14 +129,15 @@ static void operator_counted(struct app *app, uint32_t index, const struct note_
 static void tell_broken(const struct app *app, uint32_t index, const struct plan_end *end, const struct note_up *note)
 {
     const struct plan_link *link = &app->plan->links[end->link];
+    char often[24];
     struct news broken = news_of(NEWS_BROKEN, index);
     broken.caller = link->from;
     broken.callee = link->to;
     broken.count = note->count;
     broken.line = link->manifest->line;
-    events_tell(app, &broken, "protocol broken by '%s' on the link from '%s' to '%s': connection closed (%u times)",
+    events_tell(app, &broken, "protocol broken by '%s' on the link from '%s' to '%s': connection closed%s",
                 SERVICE_NAME(app, end->direction == LINK_IN ? link->from : link->to), SERVICE_NAME(app, link->from),
-                SERVICE_NAME(app, link->to), note->count);
+                SERVICE_NAME(app, link->to), times(note->count, often));
 }
 
 static void counted(struct app *app, uint32_t index, const struct init_message *message)

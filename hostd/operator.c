@@ -40,7 +40,9 @@ int operator_connect(struct app *app, const char *name, uint32_t *ret_service, i
     if (app->plan->services[index].manifest->kind == KIND_PROCESS)
         return err_set(e, -EOPNOTSUPP, "service '%s' is a process: it has no ring to call by", name);
     if (instance->state != INSTANCE_READY || instance->stage_fd < 0) {
-        (void)err_set(e, -EAGAIN, "service '%s' is %s", name, instance_state_name(instance->state));
+        bool is_down = instance->state == INSTANCE_ENDED || instance->state == INSTANCE_FAILED;
+        (void)err_set(e, -EAGAIN, "service '%s' is %s%s%s", name, instance_state_name(instance->state),
+                      is_down ? "; to start it: hostd restart " : "", is_down ? name : "");
         return instance->last_end[0] ? err_hint(e, "last end: %s", instance->last_end) : -EAGAIN;
     }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)

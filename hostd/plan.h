@@ -94,6 +94,12 @@ struct plan_link {
     uint32_t from_end, to_end; /* position among the links of each service: the link number of its contract */
 };
 
+/* Behind a word that is counted: "1 service", "2 services". */
+static inline const char *plural(size_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 struct plan {
     const struct manifest *manifest; /* borrowed: outlives the plan */
     struct plan_service *services;

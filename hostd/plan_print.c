@@ -128,7 +128,8 @@ static void print_service(const struct plan *plan, const struct plan_service *s,
 int plan_print_text(const struct plan *plan, FILE *out)
 {
     const struct manifest *m = plan->manifest;
-    (void)fprintf(out, "application %s: %zu services, %zu links\n\n", m->app, plan->service_count, plan->link_count);
+    (void)fprintf(out, "application %s: %zu service%s, %zu link%s\n\n", m->app, plan->service_count,
+                  plural(plan->service_count), plan->link_count, plural(plan->link_count));
     for (size_t i = 0; i < plan->service_count; i++)
         print_service(plan, &plan->services[i], out);
     if (plan->link_count)

@@ -270,16 +270,18 @@ static int width_of(const json_t *services, const char *key, int least)
 
 static void print_service(const json_t *service, int app_width, int name_width, FILE *out)
 {
-    char uptime[32], memory[40], pids[40], cpu[32];
+    char uptime[32], memory[40], pids[40], cpu[32], init_pid[16], service_pid[16];
     double cpu_s = json_real_value(json_object_get(service, "cpu_s"));
     (void)snprintf(cpu, sizeof cpu, cpu_s < 100 ? "%.2fs" : "%.0fs", cpu_s);
+    count_text(json_object_get(service, "init_pid"), init_pid);
+    count_text(json_object_get(service, "service_pid"), service_pid);
     time_text(json_real_value(json_object_get(service, "uptime_s")), uptime);
     pair_text(service, "memory_bytes", "memory_limit_bytes", size_text, memory);
     pair_text(service, "pids", "pids_limit", count_text, pids);
-    (void)fprintf(out, "%-*s %-*s %-9s %3lld %7lld %7lld %6s %5.1f %6s %9s %5s %6lld %6lld %7lld\n", app_width,
+    (void)fprintf(out, "%-*s %-*s %-9s %3lld %7s %7s %6s %5.1f %6s %9s %5s %6lld %6lld %7lld\n", app_width,
                   text_of(service, "app"), name_width, text_of(service, "name"), text_of(service, "state"),
-                  number_of(service, "generation"), number_of(service, "init_pid"), number_of(service, "service_pid"),
-                  uptime, json_real_value(json_object_get(service, "cpu_percent")), cpu, memory, pids,
+                  number_of(service, "generation"), init_pid, service_pid, uptime,
+                  json_real_value(json_object_get(service, "cpu_percent")), cpu, memory, pids,
                   number_of(service, "calls"), number_of(service, "denied_calls"),
                   number_of(service, "denied_packets"));
     if (strcmp(text_of(service, "kind"), "process") == 0) /* the others are sealed */

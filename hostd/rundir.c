@@ -245,8 +245,10 @@ int rundir_open_state(struct app *app, struct err *e)
             continue;
         memcpy(part, app->state_dir, i);
         part[i] = '\0';
-        if (mkdir(part, 0700) < 0 && errno != EEXIST)
-            return err_sys(e, -errno, "mkdir %s", part);
+        if (mkdir(part, 0700) < 0 && errno != EEXIST) {
+            (void)err_sys(e, -errno, "state directory %s: mkdir %s", app->state_dir, part);
+            return err_hint(e, "--state-dir names another");
+        }
     }
     app->state_fd = open(app->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return app->state_fd < 0 ? err_sys(e, -errno, "open %s", app->state_dir) : claim_state(app, e);

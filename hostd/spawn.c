@@ -211,6 +211,9 @@ int spawn_ingresses(struct app *app, struct err *e)
             if (code == -EADDRINUSE)
                 (void)err_hint(e, "another program uses that port; choose one with --listen %s=%s:PORT", ingress->name,
                                text);
+            else if (code == -EADDRNOTAVAIL)
+                (void)err_hint(e, "no interface here has that address; choose one with --listen %s=ADDRESS:%u",
+                               ingress->name, ingress->port);
             return code;
         }
         app->ingress_fds[i] = fd_take(&fd);

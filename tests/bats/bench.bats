@@ -29,3 +29,8 @@ load helpers
     assert_output --partial 'no row begins with nonsense'
     [ ! -e "$BATS_TEST_TMPDIR/out.json" ]
 }
+
+@test "a folder without a build is one line" {
+    run -1 "$ROOT/benchmarks/run" --build /nope rpc.depth1
+    assert_output "benchmarks/run: --build /nope: there is no bin/hostd in it; \`make bench\` builds first"
+}

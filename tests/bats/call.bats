@@ -49,7 +49,7 @@ denied_by_operator() { [ "$("$HOSTD" events --app "$APP" --json | jq -c 'select(
     assert_output --partial "app.toml:$(list_line bank)"
     wait_until 10 denied_by_operator '["bank","Bank.TransferAsOwner"]'
     run -0 "$HOSTD" events --app "$APP"
-    assert_output --regexp "'operator' called Bank.TransferAsOwner of 'bank' .*app.toml:$(list_line bank)\)"
+    assert_output --regexp "'operator' called Bank.TransferAsOwner of 'bank', which the operator list does not allow .*app.toml:$(list_line bank)\)"
     run "$HOSTD" logs --app "$APP" bank # what a handler got into would say more
     assert_output --partial "denied: operator asked for Bank.TransferAsOwner"
 }
@@ -151,7 +151,7 @@ EOF
     ended() { [ "$(service gone .init_pid)" = null ]; }
     wait_until 10 ended
     run -1 call gone Rpc_probe.Say '{}'
-    assert_output --partial "service 'gone' is failed (last end: was killed by signal 9"
+    assert_output --partial "service 'gone' is failed; to start it: hostd restart gone (last end: was killed by signal 9"
     run -0 call --list gone
     run -0 call probe Rpc_probe.Say '{"text": "still here", "items": [{"text": "x", "number": "18446744073709551615"}]}'
     assert_output --partial '"still here"'

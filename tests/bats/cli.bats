@@ -213,3 +213,25 @@ CASES
     assert_failure 2
     assert_line --index 0 --partial "deep.toml:3:1: a key of more than 64 parts"
 }
+
+@test "start: an option that cannot be followed is named, with what to do" {
+    refused() {
+        run "$HOSTD" start "$ZOOBAR" --name "$APP" "$@"
+        [ ! -e "/run/hostd/$APP" ]
+    }
+    refused --listen "htp=127.0.0.1:$(free_port)"
+    assert_failure 2
+    assert_output --partial "no ingress has that name; did you mean 'http'? (the list has http)"
+    refused --listen http=localhost:8085
+    assert_failure 2
+    assert_output --partial "it has the form INGRESS=ADDRESS:PORT, with numbers (IPv4), as in http=127.0.0.1:8081"
+    refused --listen http=192.0.2.1:8085 --state-dir "$BATS_TEST_TMPDIR/state"
+    assert_failure 1
+    assert_output --partial "listen on 192.0.2.1:8085: Cannot assign requested address (no interface here has that address; choose one with --listen http=ADDRESS:8085)"
+    refused --state-dir /proc/x
+    assert_failure 1
+    assert_output --partial "state directory /proc/x: mkdir /proc/x: No such file or directory (--state-dir names another)"
+    refused --state-dir ''
+    assert_failure 2
+    assert_output --partial "--state-dir is empty"
+}

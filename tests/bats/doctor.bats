@@ -19,6 +19,7 @@ missing() {
     assert_failure 1
     assert_equal "$(grep -c '^MISSING' <<<"$output")" 1
     assert_line --regexp "^MISSING  $1 .+"
+    ! grep -qE '^MISSING .*\(.*(enable it|put it on|run as root)' <<<"$output" # advice stands in one place
     remedy=$(grep -A 1 '^MISSING' <<<"$output" | tail -n 1)
     [[ $remedy =~ ^\ +to\ do:\ +.{10,} ]] || { echo "$output"; return 1; }
 }

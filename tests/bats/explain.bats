@@ -67,3 +67,30 @@ line() { awk -v from="\"$1\"" -v to="\"$2\"" '/^\[\[link\]\]/{n=NR} /^from/{f=$3
     run -1 "$HOSTD" explain --app "$APP-2" dynamic bank
     assert_output --partial "does not run"
 }
+
+@test "a service and itself; a process, which has no methods; a first word that is no file" {
+    run -1 "$HOSTD" explain "$ZOOBAR" bank bank
+    assert_line --index 0 "denied: 'bank' may not call 'bank'"
+    assert_line --index 1 "  wire: that is one service, and no link leads from a service to itself"
+    cat >"$BATS_TEST_TMPDIR/process.toml" <<TOML
+[app]
+name = "process"
+[service.job]
+exec = "/bin/true"
+kind = "process"
+[service.store]
+exec = "/bin/true"
+kind = "process"
+[[link]]
+from = "job"
+to = "store"
+port = 6379
+TOML
+    run -0 "$HOSTD" explain "$BATS_TEST_TMPDIR/process.toml" job store
+    run -2 "$HOSTD" explain "$BATS_TEST_TMPDIR/process.toml" job store.Store.Get
+    assert_output --partial "service 'store' is a process: it has no methods (ask for 'store' alone)"
+    run -1 "$HOSTD" explain "$BATS_TEST_TMPDIR/process.toml" operator store
+    assert_line --index 1 "  operator: 'store' is a process: it has no methods that anybody could call"
+    run -2 "$HOSTD" explain dynamic bank bank
+    assert_output "hostd explain: the first of three words is FILE, and there is no file 'dynamic'"
+}

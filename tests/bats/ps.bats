@@ -77,6 +77,7 @@ teardown_file() { app_stop; }
     assert_equal "$(service gone '[.memory_bytes, .pids, .cpu_s]' | jq -c .)" '[null,null,null]'
     run -0 "$HOSTD" ps --app "$APP"
     assert_line --regexp '^  last end: was killed by signal 15'
+    assert_line --regexp "^$APP +gone +failed +1 +- +- +0s "
 }
 
 @test "the table is readable: one row each, at most 110 columns" {
@@ -93,4 +94,15 @@ teardown_file() { app_stop; }
     run -2 "$HOSTD" top --interval 0
     run -2 "$HOSTD" top --count x
     run -1 "$HOSTD" top --app "$APP-2"
+}
+
+@test "top cuts lines at the terminal's width; elsewhere they are whole" {
+    on_terminal() { script -qec "stty cols $1; $HOSTD top --app $APP --count 1" /dev/null </dev/null | tr -d '\r'; }
+    run -0 on_terminal 60
+    assert_line --regexp 'APP +SERVICE +STATE '
+    for row in "${lines[@]}"; do [ "$(sed 's/\x1b\[[HJ]//g' <<<"$row" | wc -L)" -le 60 ] || { echo "$row"; return 1; }; done
+    run -0 on_terminal 200
+    assert_line --partial DROPPED
+    run -0 "$HOSTD" top --app "$APP" --count 1
+    assert_line --partial DROPPED
 }
