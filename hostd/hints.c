@@ -16,6 +16,7 @@ static const struct row {
     {STAGE_CLONE, ENOSPC, "no more namespaces are allowed: raise sysctl user.max_user_namespaces and its neighbours"},
     {STAGE_CLONE, EAGAIN, "no more processes are allowed: raise ulimit -u or sysctl kernel.pid_max"},
     {STAGE_MOUNTS, ENOSPC, "no more mounts are allowed: raise sysctl fs.mount-max"},
+    {STAGE_MOUNTS, ENOENT, "see `files` and `paths` of the service in the list"},
     {STAGE_ROOT, ENOSPC, "no more mounts are allowed, or too many files: raise sysctl fs.mount-max"},
     {STAGE_CGROUP, ENOSPC, "no more control groups are allowed: see cgroup.max.descendants above the group"},
     {STAGE_CGROUP, EBUSY, "another program uses that control group: hostd wants its own below each tree"},

@@ -198,7 +198,8 @@ struct manifest_io {
      * -EISDIR, -EFBIG or another negative errno. */
     int (*map)(void *context, const char *path, const void **ret_image, size_t *ret_bytes);
     void (*unmap)(void *context, const void *image, size_t bytes);
-    /* 0: `path` is a regular file or a directory.  -EINVAL: something else.  -ENOENT or another negative errno. */
+    /* 0: `path` is a regular file or a directory.  -EINVAL: something else.  -ENXIO: a directory that holds a socket or
+     * FIFO.  -E2BIG: one that holds too much to say.  -ENOENT or another negative errno. */
     int (*probe)(void *context, const char *path);
     /* What the library closure of a process service reads, to be given back with unmap.  -ENOENT, -EACCES (not for
      * everybody to read), -EISDIR, -ENOEXEC (no ELF file) or another negative errno. */

@@ -46,7 +46,7 @@
 #define CHILD_MEMORY_BYTES_MAX (512u << 20)
 #define CHILD_CPU_SECONDS_MAX 8u
 #define CHILD_FILES_MAX 8u     /* the socket and one program, with room */
-#define TREE_ENTRIES_MAX 32768 /* below one path of a process: /usr/lib/python3.11 has 1,500; a second, cold */
+#define TREE_ENTRIES_MAX 32768 /* of one directory: /usr/lib/python3.11 has 1,500; a second, cold */
 #define REQUESTS_MAX                                                                                                   \
     (MANIFEST_SERVICES_MAX * 2048u) /* a library is looked for in a few directories; time ends it too */
 
@@ -247,28 +247,37 @@ static int open_library(const char *path, bool is_cache, uint64_t *ret_bytes, in
     return 0;
 }
 
-/* Names of the files below a directory that look like libraries and modules (programs could not be started there
- * anyway); symlinks below it are not followed. */
-static int list_tree(const char *path, uint64_t *ret_bytes, int *ret_fd)
+/* Goes through a directory as a mount of it shows it; symlinks below it are not followed.  list_fd: gets the names of
+ * files that look like libraries and modules (programs could not be started there anyway); -1 = nobody asks. */
+static int walk(const char *path, int list_fd, uint64_t *ret_bytes)
 {
-    FD_AUTO int fd = memfd_create("tree", MFD_CLOEXEC);
     char *roots[] = {(char *)(uintptr_t)path, NULL};
-    FTS *tree = fd < 0 ? NULL : fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR | FTS_XDEV, NULL);
+    FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR | FTS_XDEV, NULL);
     if (!tree)
         return -errno;
     int r = 0, entries = 0;
     for (const FTSENT *entry; r == 0 && (entry = fts_read(tree));) {
-        if (++entries > TREE_ENTRIES_MAX)
+        mode_t mode = entry->fts_info == FTS_DEFAULT ? entry->fts_statp->st_mode : 0;
+        if (S_ISSOCK(mode) || S_ISFIFO(mode))
+            r = -ENXIO; /* read-only or not, it can be connected to, or opened */
+        else if (++entries > TREE_ENTRIES_MAX)
             r = -E2BIG;
-        else if (entry->fts_info != FTS_F || entry->fts_pathlen >= MANIFEST_PATH_BYTES_MAX ||
+        else if (list_fd < 0 || entry->fts_info != FTS_F || entry->fts_pathlen >= MANIFEST_PATH_BYTES_MAX ||
                  (!strstr(entry->fts_name, ".so") && !strstr(entry->fts_name, ".node")))
             continue;
-        else if (write(fd, entry->fts_path, entry->fts_pathlen + 1u) != entry->fts_pathlen + 1)
+        else if (write(list_fd, entry->fts_path, entry->fts_pathlen + 1u) != entry->fts_pathlen + 1)
             r = -ENOMEM;
         else
             *ret_bytes += entry->fts_pathlen + 1u;
     }
     (void)fts_close(tree);
+    return r;
+}
+
+static int list_tree(const char *path, uint64_t *ret_bytes, int *ret_fd)
+{
+    FD_AUTO int fd = memfd_create("tree", MFD_CLOEXEC);
+    int r = fd < 0 ? -errno : walk(path, fd, ret_bytes);
     if (r == 0 && *ret_bytes == 0)
         r = -ENOENT;
     if (r == 0)
@@ -281,7 +290,7 @@ static int probe(const char *path)
     struct stat status;
     if (stat(path, &status) < 0)
         return -errno;
-    return S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) ? 0 : -EINVAL;
+    return S_ISREG(status.st_mode) ? 0 : S_ISDIR(status.st_mode) ? walk(path, -1, NULL) : -EINVAL;
 }
 
 /* Takes one request and answers it.  0: go on; 1: the child closed its end; negative: it broke the protocol. */

@@ -560,6 +560,26 @@ static void take_to(struct build *b, struct target *target, const struct toml_tr
     target->to = node;
 }
 
+/* What a service may see of the host: bytes, and nothing that leads to somebody else. */
+static bool is_source(struct build *b, const struct toml_tree *node, const char *path)
+{
+    int r = b->io->probe(b->io->context, path);
+    if (r == -ENOENT)
+        ERROR_AT(b, node, "there is no '%s'", path);
+    else if (r == -EINVAL)
+        ERROR_AT(b, node, "'%s' is neither a file nor a directory", path);
+    else if (r == -ENXIO)
+        ERROR_AT(b, node,
+                 "'%s' holds a socket or FIFO, by which a service could speak to others without a link: "
+                 "find %s -type s -o -type p",
+                 path, path);
+    else if (r == -E2BIG)
+        ERROR_AT(b, node, "'%s' holds too many files: name the parts of it that are needed", path);
+    else if (r < 0)
+        ERROR_AT(b, node, "'%s': %s", path, strerror(-r));
+    return r == 0;
+}
+
 static text_at take_file_from(struct build *b, const struct toml_tree *node)
 {
     char path[MANIFEST_PATH_BYTES_MAX];
@@ -567,13 +587,7 @@ static text_at take_file_from(struct build *b, const struct toml_tree *node)
         ERROR_AT(b, node, "'from' is the path of a file or directory");
         return 0;
     }
-    int r = b->io->probe(b->io->context, path);
-    if (r == -ENOENT)
-        ERROR_AT(b, node, "there is no '%s'", path);
-    else if (r == -EINVAL)
-        ERROR_AT(b, node, "'%s' is neither a file nor a directory", path);
-    else if (r < 0)
-        ERROR_AT(b, node, "'%s': %s", path, strerror(-r));
+    (void)is_source(b, node, path); /* said, then */
     return push_text(b, path);
 }
 
@@ -1000,15 +1014,8 @@ static void take_path(struct build *b, const struct manifest_service *service, c
             ERROR_AT(b, node, "'%s' and '%s' hide each other", node->text, text_of(b, mounts[i].path));
             return;
         }
-    int r = b->io->probe(b->io->context, node->text);
-    if (r == 0)
+    if (is_source(b, node, node->text))
         push_mount(b, node->text, MOUNT_PATH);
-    else if (r == -ENOENT)
-        ERROR_AT(b, node, "there is no '%s'", node->text);
-    else if (r == -EINVAL)
-        ERROR_AT(b, node, "'%s' is neither a file nor a directory", node->text);
-    else
-        ERROR_AT(b, node, "'%s': %s", node->text, strerror(-r));
 }
 
 /* What an ELF file of the list needs: a directory is walked, and what in it cannot be loaded anyway is passed over. */

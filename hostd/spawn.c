@@ -366,13 +366,31 @@ static int *mounts_add(struct spawn_mounts *mounts, const char *to, bool is_dire
     return &mounts->fds[mounts->count++];
 }
 
+/* A file or directory of the host, for a service to see.  What another service may write it must not: it could find
+ * sockets there. */
+static int open_source(const struct app *app, const char *path, int *ret_fd, struct stat *ret_status, struct err *e)
+{
+    FD_AUTO int fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, ret_status) < 0)
+        return err_sys(e, -errno, "open %s", path);
+    if (!S_ISREG(ret_status->st_mode) && !S_ISDIR(ret_status->st_mode))
+        return err_set(e, -EACCES, "%s is neither a file nor a directory", path);
+    if (place_overlaps(fd, app->state_fd) && !weakened("sources")) {
+        (void)err_set(e, -EPERM, "%s lies in the state directory %s, or holds it", path, app->state_dir);
+        return err_hint(e, "a data directory is one service's: keep elsewhere what others read");
+    }
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
 static int add_file(const struct app *app, struct spawn_mounts *mounts, const char *from, const char *to,
                     bool is_binary, struct err *e)
 {
-    FD_AUTO int fd = open(from, O_PATH | O_CLOEXEC);
+    FD_AUTO int fd = -1;
     struct stat status;
-    if (fd < 0 || fstat(fd, &status) < 0)
-        return err_sys(e, -errno, "open %s", from);
+    int result = open_source(app, from, &fd, &status, e);
+    if (result < 0)
+        return result;
     if (is_binary && !S_ISREG(status.st_mode))
         return err_set(e, -EACCES, "%s is not a regular file", from);
     int *mount_fd = mounts_add(mounts, to, S_ISDIR(status.st_mode), false, e);
@@ -382,7 +400,7 @@ static int add_file(const struct app *app, struct spawn_mounts *mounts, const ch
         *mount_fd = fd_take(&fd);
         return 0;
     }
-    int result = rootfs_file_mount(fd, is_binary, mount_fd, e);
+    result = rootfs_file_mount(fd, is_binary, mount_fd, e);
     return result < 0 ? err_prefix(e, "mount of %s", from) : 0;
 }
 
@@ -428,18 +446,17 @@ static int add_device(struct spawn_mounts *mounts, const char *path, struct err 
 }
 
 /* A file or directory of the host at its own path, whose code may be executed (mapped). */
-static int add_path(struct spawn_mounts *mounts, const char *path, struct err *e)
+static int add_path(const struct app *app, struct spawn_mounts *mounts, const char *path, struct err *e)
 {
-    FD_AUTO int fd = open(path, O_PATH | O_CLOEXEC);
+    FD_AUTO int fd = -1;
     struct stat status;
-    if (fd < 0 || fstat(fd, &status) < 0)
-        return err_sys(e, -errno, "open %s", path);
-    if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
-        return err_set(e, -EACCES, "%s is neither a file nor a directory", path);
+    int result = open_source(app, path, &fd, &status, e);
+    if (result < 0)
+        return result;
     int *mount_fd = mounts_add(mounts, path, S_ISDIR(status.st_mode), false, e);
     if (!mount_fd)
         return -E2BIG;
-    int result = rootfs_file_mount(fd, true, mount_fd, e);
+    result = rootfs_file_mount(fd, true, mount_fd, e);
     return result < 0 ? err_prefix(e, "mount of %s", path) : 0;
 }
 
@@ -454,17 +471,18 @@ static bool is_covered(const struct manifest *manifest, const struct manifest_se
 }
 
 /* Program, paths and libraries of a process, each at its own path, and a few devices. */
-static int add_process(const struct manifest *manifest, const struct manifest_service *named,
-                       struct spawn_mounts *mounts, struct err *e)
+static int add_process(const struct app *app, const struct manifest_service *named, struct spawn_mounts *mounts,
+                       struct err *e)
 {
     static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
+    const struct manifest *manifest = app->plan->manifest;
     const struct manifest_mount *list = manifest_mounts(manifest) + named->mounts_first;
     const char *exec = manifest_text(manifest, named->exec);
-    int result = is_covered(manifest, named, exec) ? 0 : add_path(mounts, exec, e);
+    int result = is_covered(manifest, named, exec) ? 0 : add_path(app, mounts, exec, e);
     for (uint32_t i = 0; result == 0 && i < named->mounts_count; i++) {
         const char *path = manifest_text(manifest, list[i].path);
         if (list[i].kind == MOUNT_PATH || !is_covered(manifest, named, path))
-            result = add_path(mounts, path, e);
+            result = add_path(app, mounts, path, e);
     }
     for (size_t i = 0; result == 0 && i < ARRAY_COUNT(devices); i++)
         result = add_device(mounts, devices[i], e);
@@ -479,7 +497,7 @@ static int make_mounts(const struct app *app, const struct plan_service *service
     char binary[sizeof PLAN_BINARY_DIR + NAME_BYTES];
     (void)snprintf(binary, sizeof binary, "%s/%s", PLAN_BINARY_DIR, named->name);
     int result = named->kind == KIND_PROCESS
-                     ? add_process(manifest, named, mounts, e)
+                     ? add_process(app, named, mounts, e)
                      : add_file(app, mounts, manifest_text(manifest, named->exec), binary, true, e);
     for (uint32_t i = 0; result == 0 && i < named->files_count; i++) {
         const struct manifest_file *file = &manifest_files(manifest)[named->files_first + i];

@@ -485,12 +485,9 @@ exec = "$BUILD/bin/echo"
 TOML
     begin
 }
-stops() { ls -d "$BATS_TEST_TMPDIR"/stop.* 2>/dev/null | wc -l; }
 # ask_stop: a client in the background; its output and, at its end, its exit code in a file.
 ask_stop() {
-    local file
-    file=$BATS_TEST_TMPDIR/stop.$(stops)
-    : >"$file"
+    local file=$BATS_TEST_TMPDIR/stop.0
     { "$HOSTD" stop --app "$APP" >"$file" 2>&1; echo "rc $?" >>"$file"; } 3>&- &
     CLIENT=$!
 }

@@ -180,6 +180,8 @@ static inline int fixture_probe(void *context, const char *path)
     if (strcmp(path, FIXTURE_DIR "/media") == 0 || strcmp(path, "/etc/passwd") == 0 ||
         fixture_host_find(path) < FIXTURE_HOST_COUNT)
         return 0;
+    if (strcmp(path, "/var/sockets") == 0)
+        return -ENXIO;
     return strcmp(path, "/dev/null") == 0 ? -EINVAL : -ENOENT;
 }
 

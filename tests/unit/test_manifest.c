@@ -122,6 +122,10 @@ static const struct wrong wrongs[] = {
     {APP BANK "files = [{ from = \"/dev/null\", to = \"/x\" }]\n",
      "app.toml:5:19: '/dev/null' is neither a file nor a directory\n"
      "    files = [{ from = \"/dev/null\", to = \"/x\" }]\n                      ^\n"},
+    {APP BANK "files = [{ from = \"/var/sockets\", to = \"/x\" }]\n",
+     "app.toml:5:19: '/var/sockets' holds a socket or FIFO, by which a service could speak to others without a link: "
+     "find /var/sockets -type s -o -type p\n"
+     "    files = [{ from = \"/var/sockets\", to = \"/x\" }]\n                      ^\n"},
     {APP BANK "files = [{ from = \"media\", to = \"/a/../b\" }]\n",
      "app.toml:5:33: 'to' is an absolute path below /, without '.', '..' or '//', at most 127 bytes\n"
      "    files = [{ from = \"media\", to = \"/a/../b\" }]\n                                    ^\n"},
