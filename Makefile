@@ -182,7 +182,7 @@ $(B)/obj/gen/%.pb-c.o: $(B)/gen/%.pb-c.c
 	@mkdir -p $(@D)
 	$(CC) $(GEN_CFLAGS) -c -o $@ $<
 # The descriptor of `service Bank` in bank.proto is bank__descriptor: file name and service name agree.
-$(B)/tools/rpcgen-%: rpc/rpcgen.c rpc/base/hash.h $(B)/obj/gen/%.pb-c.o
+$(B)/tools/rpcgen-%: rpc/rpcgen.c rpc/base/hash.h rpc/codec.h $(B)/obj/gen/%.pb-c.o
 	@mkdir -p $(@D)
 	$(CC) -std=c17 -O1 -g $(WARNINGS) $(CPPFLAGS) -DRPCGEN_SERVICE=$(notdir $*)__descriptor -DRPCGEN_BASE='"$*"' \
 		-o $@ rpc/rpcgen.c $(B)/obj/gen/$*.pb-c.o -lprotobuf-c

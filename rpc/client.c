@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "rpc/base/clock.h"
+#include "rpc/codec.h"
 #include "rpc/runtime.h"
 
 #define ID_PLACE_BITS 12u
@@ -186,7 +187,7 @@ static enum rpc_status take_reply(struct task *task, const struct link *link, co
         return fail(task, (enum rpc_status)frame->status, "%.*s", (int)frame->payload_bytes,
                     (const char *)frame->payload);
     ProtobufCMessage *reply =
-        protobuf_c_message_unpack(method->output, rpc_allocator(), frame->payload_bytes, frame->payload);
+        codec_unpack(method->output, method->is_output_flat, rpc_allocator(), frame->payload, frame->payload_bytes);
     if (!reply && task->fibre.is_arena_full)
         return fail(task, RPC_RESOURCE_EXHAUSTED, "the reply of %s takes too much memory", link->contract->peer);
     if (!reply)
@@ -215,7 +216,7 @@ enum rpc_status rpc_invoke(struct rpc_peer *peer, const struct rpc_method *metho
         return ended(task, link, -ECANCELED);
     if (deadline_ms <= now_ms)
         return ended(task, link, -ETIMEDOUT);
-    size_t bytes = protobuf_c_message_get_packed_size(request);
+    size_t bytes = codec_size(request, method->is_input_flat);
     if (bytes > rt.contract->message_bytes_max)
         return fail(task, RPC_RESOURCE_EXHAUSTED, "the request has %zu bytes, %u are allowed", bytes,
                     rt.contract->message_bytes_max);
@@ -237,7 +238,7 @@ enum rpc_status rpc_invoke(struct rpc_peer *peer, const struct rpc_method *metho
         free_id(&link->ids, find_id(&link->ids, frame.id));
         return fail(task, RPC_RESOURCE_EXHAUSTED, "no memory for the request");
     }
-    (void)protobuf_c_message_pack(request, at); /* the size was asked for above */
+    codec_pack(request, method->is_input_flat, at);
     notes_called(link);
 
     int result = task_wait(deadline_ms, true);

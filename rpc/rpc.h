@@ -167,6 +167,7 @@ struct rpc_method {
     uint32_t id;      /* method_id(name), rpc/base/hash.h */
     const char *name; /* "Bank.Balance" */
     const ProtobufCMessageDescriptor *input, *output;
+    bool is_input_flat, is_output_flat; /* rpc/codec.h; false is always right, and slower */
 };
 
 /* Made by the generator: NAME_interface(&handlers). */

@@ -29,6 +29,7 @@
 
 #include "rpc/base/hash.h"
 #include "rpc/base/weaken.h"
+#include "rpc/codec.h"
 
 #define IDENTIFIER_BYTES 128 /* of a made C name; protobuf names are far shorter */
 #define NESTING_MAX 32       /* levels of messages in messages; also what finds a cycle */
@@ -294,8 +295,9 @@ static void write_source(FILE *out)
         char input[IDENTIFIER_BYTES], output[IDENTIFIER_BYTES];
         snake(input, method->input->name);
         snake(output, method->output->name);
-        fprintf(out, "    {0x%08xu, \"%s.%s\", &%s__descriptor, &%s__descriptor},\n", id_of(i), service->short_name,
-                method->name, input, output);
+        fprintf(out, "    {0x%08xu, \"%s.%s\", &%s__descriptor, &%s__descriptor, %d, %d},\n", id_of(i),
+                service->short_name, method->name, input, output, codec_is_flat(method->input),
+                codec_is_flat(method->output));
     }
     fprintf(out, "};\n\n");
 

@@ -20,6 +20,7 @@
 #include "rpc/base/log.h"
 #include "rpc/base/own.h"
 #include "rpc/base/weaken.h"
+#include "rpc/codec.h"
 #include "rpc/runtime.h"
 
 #define CALL_BUCKETS 1024u /* a power of two; fibres_max is of that order, so chains are short */
@@ -105,7 +106,7 @@ static bool wait_for_room(struct rpc_call *call, size_t payload_bytes)
     return call->conn != NULL;
 }
 
-static void answer(struct rpc_call *call, enum rpc_status status, const ProtobufCMessage *reply)
+static void answer(struct rpc_call *call, enum rpc_status status, const ProtobufCMessage *reply, bool is_flat)
 {
     if (call->task->is_cancelled) {
         status = RPC_CANCELLED; /* the caller only wants its id back */
@@ -113,7 +114,7 @@ static void answer(struct rpc_call *call, enum rpc_status status, const Protobuf
     } else if ((unsigned)status >= RPC_STATUS_COUNT) {
         status = RPC_UNKNOWN;
     }
-    size_t bytes = status == RPC_OK ? protobuf_c_message_get_packed_size(reply) : strlen(call->text);
+    size_t bytes = status == RPC_OK ? codec_size(reply, is_flat) : strlen(call->text);
     if (bytes > rt.contract->message_bytes_max) {
         status = rpc_fail(call, RPC_INTERNAL, "the reply has %zu bytes, %u are allowed", bytes,
                           rt.contract->message_bytes_max);
@@ -128,7 +129,7 @@ static void answer(struct rpc_call *call, enum rpc_status status, const Protobuf
     struct frame frame = {.type = FRAME_REPLY, .id = call->id, .payload_bytes = (uint32_t)bytes};
     uint8_t *at = conn_append(call->conn, &frame);
     if (at)
-        (void)protobuf_c_message_pack(reply, at); /* the size was asked for above */
+        codec_pack(reply, is_flat, at);
 }
 
 /* ---- calls ---- */
@@ -156,8 +157,8 @@ static enum rpc_status handle(struct rpc_call *call, const struct request *reque
 {
     const struct served_method *served = request->method;
     const struct rpc_method *method = served->method;
-    ProtobufCMessage *message = protobuf_c_message_unpack(method->input, rpc_allocator(), request->frame->payload_bytes,
-                                                          request->frame->payload);
+    ProtobufCMessage *message = codec_unpack(method->input, method->is_input_flat, rpc_allocator(),
+                                             request->frame->payload, request->frame->payload_bytes);
     if (!message) {
         if (call->task->fibre.is_arena_full)
             return rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "the request takes too much memory");
@@ -175,6 +176,7 @@ static void run_call(void *arg)
 {
     const struct request *request = arg; /* valid until we first wait: decoding comes before that */
     struct conn *conn = request->conn;
+    const struct rpc_method *method = request->method->method;
     struct rpc_call call; /* not set as a whole: most of it is text, of which one byte counts */
     call.task = task_self();
     call.conn = conn;
@@ -191,7 +193,7 @@ static void run_call(void *arg)
 
     ProtobufCMessage *reply = NULL;
     enum rpc_status status = handle(&call, request, &reply);
-    answer(&call, status, reply);
+    answer(&call, status, reply, method->is_output_flat);
 
     list_remove(&call.conn_node);
     list_remove(&call.bucket_node);

@@ -54,6 +54,9 @@ $(B)/replay/$(1): $(B)/san/tests/fuzz/replay.o $(patsubst %.cpp,$(B)/san/%.o,$(p
 endef
 
 $(eval $(call fuzz_target,frame,rpc/frame.c))
+$(eval $(call fuzz_target,codec,rpc/codec.c,-lprotobuf-c))
+$(B)/fuzz/obj/tests/fuzz/fuzz_codec.o $(B)/san/tests/fuzz/fuzz_codec.o: | $(B)/gen/tests/unit/rpc_probe.rpc.h
+$(B)/fuzz/codec $(B)/replay/codec: $(B)/obj/gen/tests/unit/rpc_probe.pb-c.o
 $(eval $(call fuzz_target,form,apps/zoobar/dynamic/form.c apps/zoobar/dynamic/cookie.c apps/zoobar/dynamic/out.c))
 $(eval $(call fuzz_target,markup,apps/zoobar/profile/markup.c,-lgumbo))
 $(eval $(call fuzz_target,zoobar_text,apps/zoobar/db/text.c))
