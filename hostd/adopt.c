@@ -286,8 +286,8 @@ static void take_wires(struct app *app, struct seen (*seen)[2])
 
 static int refuse(struct app *app, size_t alive, const char *what, struct err *e)
 {
-    (void)err_set(e, -EEXIST, "application '%s' runs (%zu services) without its hostd, which died, and %s", app->name,
-                  alive, what);
+    (void)err_set(e, -EEXIST, "application '%s' runs (%zu service%s) without its hostd, which died, and %s", app->name,
+                  alive, plural(alive), what);
     return err_hint(e, "nothing was touched; end it with: hostd stop --app %s, then start again", app->name);
 }
 

@@ -61,8 +61,9 @@ static int ask_for(const char *app_name, const char *verb, const char *service, 
         return result;
     json_t *root = json_loads(answer, JSON_REJECT_DUPLICATES, NULL);
     const char *error = json_string_value(json_object_get(root, "error"));
+    bool is_unknown = json_integer_value(json_object_get(root, "errno")) == ENOENT; /* no such service: a wrong word */
     if (error)
-        result = err_set(e, -EIO, "%s", error);
+        result = err_set(e, is_unknown ? -EINVAL : -EIO, "%s", error);
     else if (!json_is_object(root)) /* cut: its hostd has ended in the middle of it */
         result = err_set(e, -EIO, "application '%s' gave no answer", app_name);
     json_decref(root);

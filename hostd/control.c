@@ -192,7 +192,7 @@ static void send_connection(int fd, pid_t service_pid, int connection_fd)
 
 static void refuse(int fd, const struct err *e)
 {
-    send_json(fd, json_pack("{s:s}", "error", e->text));
+    send_json(fd, json_pack("{s:s, s:i}", "error", e->text, "errno", -e->code));
 }
 
 static int find_service(const struct app *app, const char *name, uint32_t *ret_index, struct err *e)

@@ -176,7 +176,7 @@ static bool is_admitted(const struct app *app, const struct news *news)
         struct news more = news_of(NEWS_OTHER, news->service);
         more.count = bucket->left_out;
         bucket->left_out = 0;
-        events_tell(app, &more, "%u more events of '%s' were left out", more.count, SERVICE_NAME(app, news->service));
+        events_tell(app, &more, "events of '%s' left out: %u more", SERVICE_NAME(app, news->service), more.count);
     }
     return true;
 }

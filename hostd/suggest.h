@@ -1,7 +1,7 @@
 /*
  * suggest.h - the near name: which of some names a misspelt word was probably meant to be.
  *
- * Pure.  Callers: manifest (keys, services, methods), main (commands).
+ * Pure.  Callers: manifest (keys, services, methods), main (commands), options, client (applications, services).
  */
 #ifndef HOSTD_SUGGEST_H
 #define HOSTD_SUGGEST_H

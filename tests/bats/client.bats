@@ -286,3 +286,17 @@ TABLE
 TABLE
     rm -rf "$public"
 }
+
+@test "a list that another build of hostd wrote: services are still found, and wrong ones are still wrong words" {
+    list=/run/hostd/$APP/manifest
+    cp "$list" "$BATS_TEST_TMPDIR/manifest"
+    head -c 100 "$BATS_TEST_TMPDIR/manifest" >"$list"
+    run -2 "$HOSTD" stop --app "$APP" ecko
+    assert_output "hostd stop: application '$APP' has no service 'ecko'"
+    run -2 "$HOSTD" exec --app "$APP" ecko -- true
+    run -2 "$HOSTD" logs --app "$APP" Ecko_
+    run -0 "$HOSTD" restart --app "$APP" loud
+    run -1 "$HOSTD" call --app "$APP" echo
+    cp "$BATS_TEST_TMPDIR/manifest" "$list"
+    run -0 "$HOSTD" call --app "$APP" echo
+}
