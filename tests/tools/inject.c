@@ -281,8 +281,8 @@ static void log_seal(const struct task *task)
     switch (number) {
     case SYS_prctl:
         if (r->rdi == PR_CAPBSET_READ || r->rdi == PR_SET_NAME || r->rdi == PR_SET_VMA ||
-            (r->rdi == PR_SET_PDEATHSIG && r->rsi == 0))
-            return;
+            (r->rdi == PR_SET_PDEATHSIG && r->rsi == 0) || (r->rdi == PR_SET_DUMPABLE && r->rsi == 1))
+            return; /* the last two give something back */
         (void)fprintf(options.log, "seal %s prctl %llu %llu\n", task->role, r->rdi, r->rsi);
         return;
     case SYS_io_uring_register:
