@@ -293,6 +293,8 @@ static int verify_service(const struct manifest *m, const struct manifest_servic
         return bad(e, "path of a program");
     if (s->memory_bytes && (s->memory_bytes < MANIFEST_MEMORY_BYTES_MIN || s->memory_bytes > MANIFEST_MEMORY_BYTES_MAX))
         return bad(e, "memory of a service");
+    if (s->file_bytes && (s->file_bytes < MANIFEST_FILE_BYTES_MIN || s->file_bytes > MANIFEST_FILE_BYTES_MAX))
+        return bad(e, "file size of a service");
     if (s->pids && (s->pids < MANIFEST_PIDS_MIN || s->pids > MANIFEST_PIDS_MAX))
         return bad(e, "pids of a service");
     if (s->cpu_percent > MANIFEST_CPU_PERCENT_MAX || s->accept_missing & ~(uint32_t)MISSING_ALL ||

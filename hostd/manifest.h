@@ -37,6 +37,8 @@
 #define MANIFEST_TO_BYTES_MAX 128u            /* of files.to, with its NUL: INIT_PATH_BYTES */
 #define MANIFEST_MEMORY_BYTES_MIN (4ull << 20)
 #define MANIFEST_MEMORY_BYTES_MAX (1ull << 40)
+#define MANIFEST_FILE_BYTES_MIN (1ull << 10)
+#define MANIFEST_FILE_BYTES_MAX (1ull << 40)
 #define MANIFEST_PIDS_MIN 4u /* PID 1, the program, a worker, and one to spare */
 #define MANIFEST_PIDS_MAX 32768u
 #define MANIFEST_TIMEOUT_MS_MIN 100u /* of ready_timeout and stop_timeout */
@@ -61,6 +63,7 @@ struct manifest_service {
     uint32_t operator_first, operator_count; /* in the `methods` array */
     uint32_t config_first, config_count;
     uint64_t memory_bytes;   /* 0 = the default of the plan */
+    uint64_t file_bytes;     /* likewise */
     uint32_t pids;           /* 0 = the default of the plan */
     uint32_t cpu_percent;    /* 0 = no limit; 100 = one CPU */
     uint32_t accept_missing; /* enum manifest_missing bits */

@@ -649,7 +649,8 @@ static void take_files(struct build *b, struct target *target, const struct toml
 
 /* ---- limits ---- */
 
-static void take_memory(struct build *b, struct target *target, const struct toml_tree *node)
+/* 0: said already. */
+static uint64_t take_size(struct build *b, const struct toml_tree *node, uint64_t min, uint64_t max, const char *range)
 {
     static const char units[] = "KMG";
     const char *text = node->text;
@@ -657,13 +658,24 @@ static void take_memory(struct build *b, struct target *target, const struct tom
     const char *unit = text[digits] ? strchr(units, text[digits]) : NULL;
     if (digits == 0 || digits > 10 || !unit || text[digits + 1] != '\0') {
         ERROR_AT(b, node, "'%.64s' is no size: a number and K, M or G (powers of 1024), as in \"64M\"", text);
-        return;
+        return 0;
     }
     uint64_t bytes = strtoull(text, NULL, 10) << (10 * (unit - units + 1)); /* ten digits and 30 bits: no overflow */
-    if (bytes >= MANIFEST_MEMORY_BYTES_MIN && bytes <= MANIFEST_MEMORY_BYTES_MAX)
-        target->service->memory_bytes = bytes;
-    else
-        ERROR_AT(b, node, "'memory' is between 4M and 1024G");
+    if (bytes >= min && bytes <= max)
+        return bytes;
+    ERROR_AT(b, node, "'%s' is between %s", node->key, range);
+    return 0;
+}
+
+static void take_memory(struct build *b, struct target *target, const struct toml_tree *node)
+{
+    target->service->memory_bytes =
+        take_size(b, node, MANIFEST_MEMORY_BYTES_MIN, MANIFEST_MEMORY_BYTES_MAX, "4M and 1024G");
+}
+
+static void take_file_size(struct build *b, struct target *target, const struct toml_tree *node)
+{
+    target->service->file_bytes = take_size(b, node, MANIFEST_FILE_BYTES_MIN, MANIFEST_FILE_BYTES_MAX, "1K and 1024G");
 }
 
 static uint32_t take_number(struct build *b, const struct toml_tree *node, uint32_t min, uint32_t max)
@@ -1189,6 +1201,7 @@ static void take_service(struct build *b, const struct toml_tree *table)
         {"data", TREE_ARRAY, false, take_data},
         {"files", TREE_ARRAY, false, take_files},
         {"memory", TREE_STRING, false, take_memory},
+        {"file_size", TREE_STRING, false, take_file_size},
         {"pids", TREE_INT, false, take_pids},
         {"cpu", TREE_INT, false, take_cpu},
         {"restart", TREE_STRING, false, take_restart},

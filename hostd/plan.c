@@ -137,6 +137,9 @@ static int lay_out_service(struct plan *plan, uint32_t service, uint32_t uid_bas
                    : s->profile == PROFILE_PROCESS ? PLAN_FILES_OPEN_PROCESS_MAX
                                                    : PLAN_FILES_OPEN_MAX;
     s->memory_bytes = m->memory_bytes ? m->memory_bytes : PLAN_MEMORY_BYTES_DEFAULT;
+    s->file_bytes = m->file_bytes                                                 ? m->file_bytes
+                    : s->profile == PROFILE_DATA || s->profile == PROFILE_PROCESS ? PLAN_FILE_BYTES_DEFAULT
+                                                                                  : 0;
     s->pids = m->pids ? m->pids : PLAN_PIDS_DEFAULT;
     s->ready_ms = m->ready_ms ? m->ready_ms : PLAN_READY_MS_DEFAULT;
     s->stop_ms = m->stop_ms ? m->stop_ms : PLAN_STOP_MS_DEFAULT;

@@ -32,6 +32,7 @@
 #define PLAN_OPERATOR_CONNECTIONS 2u /* of `hostd call`, at once, to one service */
 #define PLAN_SLOTS_MAX 4096u         /* of a ring's table: 12 bits in wire_user_data() */
 #define PLAN_MEMORY_BYTES_DEFAULT (256u << 20)
+#define PLAN_FILE_BYTES_DEFAULT (1u << 30) /* of one that can write files */
 #define PLAN_PIDS_DEFAULT 32u
 #define PLAN_READY_MS_DEFAULT 10000u /* from the spawn to READY */
 #define PLAN_STOP_MS_DEFAULT 3000u   /* to finish what runs */
@@ -68,6 +69,7 @@ struct plan_service {
     enum plan_profile profile;
     uint32_t files_max; /* RLIMIT_NOFILE */
     uint64_t memory_bytes;
+    uint64_t file_bytes;  /* RLIMIT_FSIZE */
     uint32_t pids;        /* processes and threads of the control group, PID 1 included */
     uint32_t cpu_percent; /* 0 = no limit */
     uint32_t ready_ms, stop_ms;

@@ -95,6 +95,9 @@ static void print_service(const struct plan *plan, const struct plan_service *s,
     (void)fprintf(out, "  ids %u..%u, runs as %u; memory ", s->uid_base, s->uid_base + PLAN_IDS_PER_SERVICE - 1,
                   s->uid_base + PLAN_SERVICE_UID);
     print_size(out, s->memory_bytes);
+    (void)fputs(s->file_bytes ? ", files up to " : ", no files to write", out);
+    if (s->file_bytes)
+        print_size(out, s->file_bytes);
     (void)fprintf(out, ", %u processes", s->pids);
     if (s->cpu_percent)
         (void)fprintf(out, ", %u%% of a CPU", s->cpu_percent);
@@ -304,8 +307,9 @@ static json_t *json_service(const struct plan *plan, const struct plan_service *
                                (json_int_t)s->slot_count, "ring_entries", (json_int_t)s->ring_entries, "fibres_max",
                                (json_int_t)s->fibres_max, "message_bytes_max", (json_int_t)s->message_bytes_max);
     *is_good &= object != NULL;
-    json_t *times = json_pack("{s:I, s:I, s:I}", "ready_ms", (json_int_t)s->ready_ms, "stop_ms", (json_int_t)s->stop_ms,
-                              "watchdog_ms", (json_int_t)s->watchdog_ms);
+    json_t *times =
+        json_pack("{s:I, s:I, s:I, s:I}", "file_bytes", (json_int_t)s->file_bytes, "ready_ms", (json_int_t)s->ready_ms,
+                  "stop_ms", (json_int_t)s->stop_ms, "watchdog_ms", (json_int_t)s->watchdog_ms);
     *is_good &= times && json_object_update_missing(object, times) == 0;
     json_decref(times);
     json_process(plan->manifest, m, object, is_good);

@@ -602,6 +602,7 @@ static int make_setup(struct app *app, const struct plan_service *service, const
         .gid = PLAN_SERVICE_UID,
         .files_max = service->files_max,
         .processes_max = service->pids,
+        .file_bytes_max = service->file_bytes,
         .log_bytes_max = LOG_BYTES_MAX,
         .ring_entries = service->ring_entries,
         .watchdog_ms = service->watchdog_ms,

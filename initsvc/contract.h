@@ -113,9 +113,10 @@ struct init_setup {
     uint32_t magic, total_bytes, flags;
     uint32_t uid, gid; /* of the service, inside */
     char hostname[NAME_BYTES];
-    uint32_t files_max;     /* RLIMIT_NOFILE of the service */
-    uint32_t processes_max; /* RLIMIT_NPROC of the service */
-    uint32_t log_bytes_max; /* of each of the two log files */
+    uint32_t files_max;      /* RLIMIT_NOFILE of the service */
+    uint32_t processes_max;  /* RLIMIT_NPROC of the service */
+    uint64_t file_bytes_max; /* RLIMIT_FSIZE of the service */
+    uint32_t log_bytes_max;  /* of each of the two log files */
     uint32_t ring_entries;
     uint32_t watchdog_ms;                             /* the service's ring must answer within; 0 = it is not asked */
     uint32_t wires_at, wire_count;                    /* struct init_wire, one per link of the contract, same order */

@@ -128,9 +128,12 @@ static int set_limit(int resource, const char *name, uint64_t value, struct err 
 
 static int set_limits(const struct init *init, struct err *e)
 {
+    (void)signal(SIGXFSZ, SIG_IGN); /* it hears EFBIG, and need not die of it */
     int result = weakened("core-limit") ? 0 : set_limit(RLIMIT_CORE, "core", 0, e);
     if (result == 0)
         result = set_limit(RLIMIT_NPROC, "nproc", init->setup->processes_max, e);
+    if (result == 0 && !weakened("file-size"))
+        result = set_limit(RLIMIT_FSIZE, "fsize", init->setup->file_bytes_max, e);
     if (result == 0 && !weakened("memlock-limit"))
         result = set_limit(RLIMIT_MEMLOCK, "memlock", 0, e);
     if (result == 0)

@@ -40,6 +40,12 @@ data = ["spins"]
 cpu = 20
 [service.spins.config]
 end = "spin"
+[service.grows]
+exec = "$TOOLS/hog"
+data = ["grow"]
+file_size = "3M"
+[service.grows.config]
+end = "grow"
 [service.forks]
 kind = "process"
 exec = "$PYTHON"
@@ -146,6 +152,19 @@ cpu_ticks() { awk '{print $14 + $15}' "/proc/$(service_pid spins)/stat"; }
 }
 
 limit() { awk -v name="$2" 'index($0, name) == 1 {sub(name, ""); print $1 ":" $2}' "/proc/$(service_pid "$1")/limits"; }
+
+@test "file size: no file grows over what the list says, by writing or by a size alone, and the service hears of it and lives" {
+    grown() { grep -q 'hog: file of' "$LOG"; }
+    wait_until 10 grown
+    run grep 'hog: file of' "$LOG"
+    assert_output --regexp '^grows +\| hog: file of 3145728 bytes, then File too large; 1 TiB: File too large$'
+    assert_equal "$(service grows '"\(.state) \(.generation)"')" 'ready 1'
+    assert_equal "$(stat -c %s "$STATE/grow/file")" 3145728
+    assert_equal "$(limit grows 'Max file size')" 3145728:3145728
+    assert_equal "$(limit threads 'Max file size')" 1073741824:1073741824 # what is not said
+    assert_equal "$(limit forks 'Max file size')" 1073741824:1073741824
+    assert_equal "$(limit small 'Max file size')" 0:0 # it has none that it could write
+}
 
 @test "resource limits, soft and hard: no core, no locked memory, no queues, as many tasks and files as the list and the contract say" {
     for name in threads spins small back asks; do

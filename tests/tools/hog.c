@@ -3,8 +3,9 @@
  *
  * Its configuration, `end`: "memory" (takes memory until the kernel ends it), "threads" (as many as it gets; says how
  * many), "spin" (a thread that never waits), "hang" (a fibre that never suspends), "notes" (likewise, it fills the pipe
- * to PID 1), "well" (exit code 0), "badly" (exit code 3, after some last words), "stay" (none of these).  `late = 500`:
- * ready only after so many milliseconds. `refuse = "/data/file"`: does not start while that file is there.
+ * to PID 1), "grow" (a file in its data directory /grow; says how far it got), "well" (exit code 0), "badly" (exit code
+ * 3, after some last words), "stay" (none of these).  `late = 500`: ready only after so many milliseconds. `refuse =
+ * "/data/file"`: does not start while that file is there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -60,6 +61,20 @@ static void write_notes(void)
         ;
 }
 
+/* By writing, and by a size alone. */
+static void grow_file(void)
+{
+    FD_AUTO int fd = open("/grow/file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    static const char piece[PIECE_BYTES];
+    ssize_t got = 0;
+    off_t size = 0;
+    while (fd >= 0 && (got = write(fd, piece, sizeof piece)) > 0 && size < 64ll << 20)
+        size += got;
+    (void)printf("hog: file of %lld bytes, then %s; ", (long long)size, got < 0 || fd < 0 ? strerror(errno) : "more");
+    (void)printf("1 TiB: %s\n", ftruncate(fd, 1ll << 40) < 0 ? strerror(errno) : "yes");
+    (void)fflush(stdout);
+}
+
 static void end(void *arg)
 {
     const char *how = rpc_config_string("end", "memory");
@@ -67,6 +82,10 @@ static void end(void *arg)
     rpc_sleep_ms(PAUSE_MS);
     if (strcmp(how, "threads") == 0) {
         take_threads();
+        return;
+    }
+    if (strcmp(how, "grow") == 0) {
+        grow_file();
         return;
     }
     if (strcmp(how, "spin") == 0) {

@@ -88,6 +88,11 @@ static const struct wrong wrongs[] = {
      "    memory = \"99999999999G\"\n             ^\n"},
     {APP BANK "memory = 64\n",
      "app.toml:5:10: 'memory' must be a text, not a whole number\n    memory = 64\n             ^\n"},
+    {APP BANK "file_size = \"1\"\n",
+     "app.toml:5:13: '1' is no size: a number and K, M or G (powers of 1024), as in \"64M\"\n"
+     "    file_size = \"1\"\n                ^\n"},
+    {APP BANK "file_size = \"0K\"\n", "app.toml:5:13: 'file_size' is between 1K and 1024G\n"
+                                      "    file_size = \"0K\"\n                ^\n"},
     {APP BANK "pids = 0\n", "app.toml:5:8: 'pids' is between 4 and 32768\n    pids = 0\n           ^\n"},
     {APP BANK "pids = -1\n", "app.toml:5:8: 'pids' is between 4 and 32768\n    pids = -1\n           ^\n"},
     {APP BANK "cpu = 0.5\n",
@@ -414,6 +419,7 @@ static void a_lying_block_is_refused(void **state)
     LIE(s[0].exec = 0);
     LIE(s[0].exec = m->text_bytes);
     LIE(s[0].memory_bytes = 1);
+    LIE(s[0].file_bytes = 1);
     LIE(s[0].pids = 1);
     LIE(s[0].accept_missing = 16);
     LIE(s[0].methods_count = 0);

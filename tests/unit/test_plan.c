@@ -19,7 +19,7 @@ static const char list[] =
     "{ name = \"admin\", listen = \"10.1.2.3:81\" }]\n"
     "[service.front.config]\nroutes = [{ to = \"bank\", deep = { yes = true } }, { to = \"echo\" }]\n"
     "number = -5\nhalf = 0.5\nempty = \"\"\n"
-    "[service.bank]\nexec = \"bank\"\ndata = [\"bank\"]\nmemory = \"64M\"\npids = 16\ncpu = 50\n"
+    "[service.bank]\nexec = \"bank\"\ndata = [\"bank\"]\nmemory = \"64M\"\nfile_size = \"2G\"\npids = 16\ncpu = 50\n"
     "operator = [\"Bank.Log\", \"Bank.Balance\"]\n"
     "[service.echo]\nexec = \"echo\"\nfiles = [{ from = \"media\", to = \"/media\" }]\n"
     "[[link]]\nfrom = \"front\"\nto = \"bank\"\nallow = [\"Bank.Open\", \"Bank.Balance\", \"Bank.Log\"]\n"
@@ -63,6 +63,9 @@ static void numbers_follow_the_list(void **state)
     assert_int_equal(front->files_max, CONTRACT_FD_COUNT);
     assert_int_equal(bank->files_max, PLAN_FILES_OPEN_MAX);
     assert_int_equal(bank->memory_bytes, 64u << 20);
+    assert_int_equal(bank->file_bytes, 2ull << 30);
+    assert_int_equal(front->file_bytes, 0);
+    assert_int_equal(echo->file_bytes, 0);
     assert_int_equal(bank->pids, 16);
     assert_int_equal(bank->cpu_percent, 50);
     assert_int_equal(echo->memory_bytes, PLAN_MEMORY_BYTES_DEFAULT);
@@ -150,7 +153,7 @@ static void the_contract_holds_links_methods_and_operator(void **state)
     assert_int_equal(links[0].peer_generation, 1);
     assert_int_equal(links[0].is_wired, 1);
     assert_int_equal(links[0].slot_first, CONTRACT_SLOT_FIRST);
-    assert_int_equal(links[0].toml_line, 21);
+    assert_int_equal(links[0].toml_line, 22);
     assert_int_equal(links[0].method_count, 3);
     assert_int_equal(links[1].method_first, 3);
     assert_int_equal(c->operator_first, 4);
@@ -284,7 +287,7 @@ static void json_is_json_and_complete(void **state)
     assert_string_equal(json_string_value(json_object_get(caller, "interface")), "to2");
     assert_string_equal(json_string_value(json_object_get(caller, "address")), "10.0.0.4");
     assert_int_equal(json_integer_value(json_object_get(link, "port")), PLAN_LINK_PORT);
-    assert_int_equal(json_integer_value(json_object_get(link, "line")), 29);
+    assert_int_equal(json_integer_value(json_object_get(link, "line")), 30);
     json_decref(root);
     free(text);
     done(&made);
@@ -297,8 +300,10 @@ static void text_and_dot_name_everything(void **state)
     char *text = print(made.plan, plan_print_text);
     assert_non_null(strstr(text, "application small: 3 services, 3 links\n"));
     assert_non_null(
-        strstr(text, "link echo -> bank  (line 29)\n  to2 10.0.0.4 -> from2 10.0.0.5:7000\n  allows Bank.Transfer\n"));
+        strstr(text, "link echo -> bank  (line 30)\n  to2 10.0.0.4 -> from2 10.0.0.5:7000\n  allows Bank.Transfer\n"));
     assert_non_null(strstr(text, "  ingress admin on 10.1.2.3:81\n"));
+    assert_non_null(strstr(text, "memory 64M, files up to 2G, 16 processes"));
+    assert_non_null(strstr(text, "no files to write"));
     assert_non_null(strstr(text, "  file    /media from /srv/app/media\n"));
     free(text);
     text = print(made.plan, plan_print_dot);
