@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "hostd/manifest.h"
@@ -59,7 +60,8 @@ static bool is_any_v1(const struct cgroup_trees *trees)
 
 void cgroup_detect(struct cgroup_trees *ret_trees)
 {
-    *ret_trees = (struct cgroup_trees){0};
+    struct sysinfo machine;
+    *ret_trees = (struct cgroup_trees){.has_swap = sysinfo(&machine) < 0 || machine.totalswap > 0};
     FILE *mounts = setmntent("/proc/self/mounts", "re");
     if (!mounts)
         return;
@@ -96,12 +98,12 @@ static int write_value(const char *directory, const char *file, const char *valu
     return written < 0 ? err_sys(e, -errno, "write %s to %s", value, path) : 0;
 }
 
-/* Of a file that the kernel shows only where it counts what the file limits. */
-static int write_if_there(const char *directory, const char *file, const char *value, struct err *e)
+/* Is there such a file?  Some the kernel shows only where it counts what they limit. */
+static bool has_file(const char *directory, const char *file)
 {
     char path[PATH_BYTES * 2];
     (void)snprintf(path, sizeof path, "%s/%s", directory, file);
-    return access(path, F_OK) < 0 && errno == ENOENT ? 0 : write_value(directory, file, value, e);
+    return access(path, F_OK) == 0 || errno != ENOENT;
 }
 
 static int make_directory(const char *path, struct err *e)
@@ -137,19 +139,28 @@ static int make_path(const char *tree, const char *app, const char *service, cha
 /* ---- limits ---- */
 
 /* Swap is no way around: version 1 limits the sum, version 2 the swap itself.  Kernel memory counts in both. */
-static int set_memory(const char *path, bool is_v2, uint64_t bytes, struct err *e)
+static int set_memory(const char *path, const struct cgroup_trees *trees, const struct cgroup_limits *limits,
+                      struct err *e)
 {
     char value[32];
-    (void)snprintf(value, sizeof value, "%llu", (unsigned long long)bytes);
-    if (is_v2) {
+    (void)snprintf(value, sizeof value, "%llu", (unsigned long long)limits->memory_bytes);
+    if (trees->is_v2) {
         int result = write_value(path, "memory.max", value, e);
-        return result < 0 ? result : write_if_there(path, "memory.swap.max", "0", e);
+        if (result < 0 || has_file(path, "memory.swap.max"))
+            return result < 0 ? result : write_value(path, "memory.swap.max", "0", e);
+        if (!trees->has_swap || limits->accept_missing & MISSING_MEMORY)
+            return 0;
+        (void)err_set(e, -EOPNOTSUPP, "this machine has swap that its kernel does not count (swapaccount=0)");
+        return err_hint(e, "count it, switch it off, or write accept_missing = [\"memory\"] in the TOML");
     }
-    /* The sum may not be below the memory, not even for a moment: of a group that is taken over it goes first. */
-    int result = write_if_there(path, "memory.memsw.limit_in_bytes", "-1", e);
+    static const char sum[] = "memory.memsw.limit_in_bytes";
+    bool is_counted = has_file(path, sum);
+    /* The sum may not be below the memory, not even for a moment: of a group that is taken over it goes first.  Where
+     * swap is not counted, a group at its limit gets none (kernel: admin-guide/cgroup-v1/memory, 5.3 swappiness). */
+    int result = is_counted ? write_value(path, sum, "-1", e) : write_value(path, "memory.swappiness", "0", e);
     if (result == 0)
         result = write_value(path, "memory.limit_in_bytes", value, e);
-    return result < 0 ? result : write_if_there(path, "memory.memsw.limit_in_bytes", value, e);
+    return result < 0 || !is_counted ? result : write_value(path, sum, value, e);
 }
 
 static int set_pids(const char *path, uint32_t pids, struct err *e)
@@ -173,16 +184,16 @@ static int set_cpu(const char *path, bool is_v2, uint32_t percent, struct err *e
     return write_value(path, "cpu.cfs_quota_us", value, e);
 }
 
-static int set_limit(const char *path, bool is_v2, enum cgroup_controller controller,
+static int set_limit(const char *path, const struct cgroup_trees *trees, enum cgroup_controller controller,
                      const struct cgroup_limits *limits, struct err *e)
 {
     switch (controller) {
     case CGROUP_MEMORY:
-        return set_memory(path, is_v2, limits->memory_bytes, e);
+        return set_memory(path, trees, limits, e);
     case CGROUP_PIDS:
         return set_pids(path, limits->pids, e);
     default:
-        return set_cpu(path, is_v2, limits->cpu_percent, e);
+        return set_cpu(path, trees->is_v2, limits->cpu_percent, e);
     }
 }
 
@@ -227,7 +238,7 @@ static int make_v2(const struct cgroup_trees *trees, const char *app, const char
         result = pass_on(trees, app, enable, e);
     for (int i = 0; result == 0 && i < CGROUP_CONTROLLER_COUNT; i++)
         if (is_set[i])
-            result = set_limit(path, true, i, limits, e);
+            result = set_limit(path, trees, i, limits, e);
     return result;
 }
 
@@ -247,7 +258,7 @@ int cgroup_make(const struct cgroup_trees *trees, const char *app, const char *s
         }
         int result = make_path(trees->v1[i], app, service, path, e);
         if (result == 0)
-            result = set_limit(path, false, i, limits, e);
+            result = set_limit(path, trees, i, limits, e);
         if (result < 0)
             return result;
     }
@@ -268,7 +279,7 @@ int cgroup_open(const struct cgroup_trees *trees, const char *app, const char *s
     return 0;
 }
 
-int cgroup_open_tasks(const struct cgroup_trees *trees, const char *app, const char *service,
+int cgroup_open_tasks(const struct cgroup_trees *trees, const char *app, const char *service, bool needs_cpu,
                       int ret_fds[CGROUP_CONTROLLER_COUNT], struct err *e)
 {
     for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
@@ -279,7 +290,7 @@ int cgroup_open_tasks(const struct cgroup_trees *trees, const char *app, const c
         group_path(path, trees->v1[i], app, service);
         (void)snprintf(file, sizeof file, "%s/tasks", path);
         ret_fds[i] = open(file, O_WRONLY | O_CLOEXEC);
-        if (ret_fds[i] >= 0 || (i == CGROUP_CPU && errno == ENOENT)) /* no group: it has no limit of cpu */
+        if (ret_fds[i] >= 0 || (i == CGROUP_CPU && errno == ENOENT && !needs_cpu))
             continue;
         int code = err_sys(e, -errno, "open %s", file);
         while (i > 0)

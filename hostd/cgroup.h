@@ -17,6 +17,7 @@ enum cgroup_controller { CGROUP_MEMORY, CGROUP_PIDS, CGROUP_CPU, CGROUP_CONTROLL
 
 /* What this machine offers. */
 struct cgroup_trees {
+    bool has_swap;                        /* there is some, counted or not */
     bool is_v2;                           /* version 2 is used; else the version 1 trees */
     bool v2[CGROUP_CONTROLLER_COUNT];     /* which of them version 2 has here */
     char unified[64];                     /* mount point of version 2, when is_v2 */
@@ -43,8 +44,10 @@ int cgroup_open(const struct cgroup_trees *trees, const char *app, const char *s
  * Version 1: what a new process enters the groups by, -1 where there is none (version 2: all); close them.  A process
  * that moves itself, and has one thread, is moved at once; moving another one waits for all CPUs to pass through the
  * scheduler, 10 to 20 ms (kernel/cgroup: cgroup_threadgroup_rwsem).
+ * Without needs_cpu there may be no cpu group: that of a service without a limit of cpu is never made, and one that a
+ * process is in cannot go.
  */
-int cgroup_open_tasks(const struct cgroup_trees *trees, const char *app, const char *service,
+int cgroup_open_tasks(const struct cgroup_trees *trees, const char *app, const char *service, bool needs_cpu,
                       int ret_fds[CGROUP_CONTROLLER_COUNT], struct err *e);
 /* In the new process: enters by them.  It needs no right of its own: that of who opened them counts. */
 int cgroup_enter(const int fds[CGROUP_CONTROLLER_COUNT], struct err *e);

@@ -164,7 +164,7 @@ static int start_inside(struct run *run, struct err *e)
     cgroup_detect(&trees);
     int result = cgroup_open(&trees, target->app, target->service, &cgroup_fd, e);
     if (result == 0)
-        result = cgroup_open_tasks(&trees, target->app, target->service, task_fds, e);
+        result = cgroup_open_tasks(&trees, target->app, target->service, false, task_fds, e);
     if (result < 0)
         return result;
     /* Ours stays the host's; our next child is born into the service's. */

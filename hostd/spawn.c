@@ -701,7 +701,7 @@ static int start_process(struct app *app, uint32_t index, enum init_stage *stage
     instance->stage_fd = sockets[0];
     FD_AUTO int child_stage_fd = sockets[1];
     *stage = STAGE_CGROUP;
-    result = cgroup_open_tasks(&app->cgroups, app->name, name, task_fds, e);
+    result = cgroup_open_tasks(&app->cgroups, app->name, name, limits.cpu_percent > 0, task_fds, e);
     if (result < 0)
         return result;
     *stage = STAGE_CLONE;

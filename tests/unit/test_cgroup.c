@@ -1,8 +1,9 @@
 /*
- * test_cgroup.c - limits of control groups of version 2, on a directory that looks like its tree.
+ * test_cgroup.c - limits of control groups, on directories that look like their trees.
  *
- * Where the kernel has version 1 (as on some test machines) no version 2 group has a controller: what is written, and
- * into which file, is all that can be seen then.  Version 1 is tested with real services (bats/limits).
+ * Where the kernel has version 1 (as on some test machines) no version 2 group has a controller, and a kernel that does
+ * not count swap is not to be had: what is written, and into which file, is all that can be seen then.  What the kernel
+ * makes of it is seen with real services (bats/limits).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -160,16 +161,99 @@ static void a_limit_that_cannot_be_written_is_a_refusal(void **state)
     assert_non_null(strstr(e.text, "pids.max"));
 }
 
-static void swap_that_the_kernel_does_not_count_is_no_failure(void **state)
+static void gone(const char *path)
+{
+    char full[256];
+    (void)snprintf(full, sizeof full, "%s/%s", root, path);
+    assert_int_equal(unlink(full), 0);
+}
+
+static void swap_that_the_kernel_does_not_count_is_a_refusal_where_there_is_some(void **state)
 {
     (void)state;
     struct cgroup_trees t = trees(true, true, true);
+    struct cgroup_limits accepting = limits;
     struct err e = {0};
-    char full[256];
-    (void)snprintf(full, sizeof full, "%s/hostd/a/s/memory.swap.max", root);
-    assert_int_equal(unlink(full), 0);
+    gone("hostd/a/s/memory.swap.max");
     assert_int_equal(cgroup_make(&t, "a", "s", &limits, &e), 0);
     assert_string_equal(holds("hostd/a/s/memory.max"), "67108864");
+    t.has_swap = true;
+    assert_int_equal(cgroup_make(&t, "a", "s", &limits, &e), -EOPNOTSUPP);
+    assert_non_null(strstr(e.text, "swap"));
+    accepting.accept_missing = MISSING_MEMORY;
+    assert_int_equal(cgroup_make(&t, "a", "s", &accepting, &e), 0);
+}
+
+/* ---- version 1 ---- */
+
+static struct cgroup_trees v1_trees(void)
+{
+    static const char *const names[] = {[CGROUP_MEMORY] = "memory", [CGROUP_PIDS] = "pids", [CGROUP_CPU] = "cpu"};
+    struct cgroup_trees t = {.has_swap = true};
+    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
+        char path[128];
+        directory(names[i]);
+        (void)snprintf(t.v1[i], sizeof t.v1[i], "%.40s/%s", root, names[i]);
+        for (int depth = 0; depth < 3; depth++) {
+            static const char *const below[] = {"hostd", "hostd/a", "hostd/a/s"};
+            (void)snprintf(path, sizeof path, "%s/%s", names[i], below[depth]);
+            directory(path);
+        }
+        (void)snprintf(path, sizeof path, "%s/hostd/a/s/tasks", names[i]);
+        file(path, "");
+    }
+    file("memory/hostd/a/s/memory.limit_in_bytes", "");
+    file("memory/hostd/a/s/memory.memsw.limit_in_bytes", "");
+    file("memory/hostd/a/s/memory.swappiness", "1");
+    file("pids/hostd/a/s/pids.max", "");
+    file("cpu/hostd/a/s/cpu.cfs_quota_us", "-1");
+    return t;
+}
+
+static void version_1_limits_memory_and_swap_together(void **state)
+{
+    (void)state;
+    struct cgroup_trees t = v1_trees();
+    struct err e = {0};
+    assert_int_equal(cgroup_make(&t, "a", "s", &limits, &e), 0);
+    assert_string_equal(holds("memory/hostd/a/s/memory.limit_in_bytes"), "67108864");
+    assert_string_equal(holds("memory/hostd/a/s/memory.memsw.limit_in_bytes"), "67108864");
+    assert_string_equal(holds("memory/hostd/a/s/memory.swappiness"), "1");
+    assert_string_equal(holds("pids/hostd/a/s/pids.max"), "16");
+    assert_string_equal(holds("cpu/hostd/a/s/cpu.cfs_quota_us"), "50000");
+}
+
+static void version_1_that_does_not_count_swap_gives_none(void **state)
+{
+    (void)state;
+    struct cgroup_trees t = v1_trees();
+    struct err e = {0};
+    gone("memory/hostd/a/s/memory.memsw.limit_in_bytes");
+    assert_int_equal(cgroup_make(&t, "a", "s", &limits, &e), 0);
+    assert_string_equal(holds("memory/hostd/a/s/memory.limit_in_bytes"), "67108864");
+    assert_string_equal(holds("memory/hostd/a/s/memory.swappiness"), "0");
+    gone("memory/hostd/a/s/memory.swappiness");
+    assert_int_equal(cgroup_make(&t, "a", "s", &limits, &e), -ENOENT);
+    assert_non_null(strstr(e.text, "memory.swappiness"));
+}
+
+static void a_cpu_group_that_is_gone_is_no_limit_only_where_none_was_asked_for(void **state)
+{
+    (void)state;
+    struct cgroup_trees t = v1_trees();
+    struct err e = {0};
+    int fds[CGROUP_CONTROLLER_COUNT];
+    assert_int_equal(cgroup_open_tasks(&t, "a", "s", true, fds, &e), 0);
+    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
+        assert_int_equal(close(fds[i]), 0);
+    gone("cpu/hostd/a/s/tasks");
+    assert_int_equal(cgroup_open_tasks(&t, "a", "s", false, fds, &e), 0);
+    assert_int_equal(fds[CGROUP_CPU], -1);
+    assert_int_equal(close(fds[CGROUP_MEMORY]) + close(fds[CGROUP_PIDS]), 0);
+    assert_int_equal(cgroup_open_tasks(&t, "a", "s", true, fds, &e), -ENOENT);
+    assert_non_null(strstr(e.text, "cpu/hostd/a/s/tasks"));
+    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
+        assert_int_equal(fds[i], -1);
 }
 
 #define TREE_TEST(f) cmocka_unit_test_setup_teardown(f, make_tree, remove_tree)
@@ -182,7 +266,10 @@ int main(void)
         TREE_TEST(what_the_list_accepts_is_left_out_and_the_rest_set),
         TREE_TEST(without_a_cpu_limit_no_cpu_controller_is_needed),
         TREE_TEST(a_limit_that_cannot_be_written_is_a_refusal),
-        TREE_TEST(swap_that_the_kernel_does_not_count_is_no_failure),
+        TREE_TEST(swap_that_the_kernel_does_not_count_is_a_refusal_where_there_is_some),
+        TREE_TEST(version_1_limits_memory_and_swap_together),
+        TREE_TEST(version_1_that_does_not_count_swap_gives_none),
+        TREE_TEST(a_cpu_group_that_is_gone_is_no_limit_only_where_none_was_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
