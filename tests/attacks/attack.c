@@ -22,16 +22,24 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 
 #include "rpc/base/own.h"
 #include "tests/attacks/witness.rpc.h"
@@ -245,6 +253,7 @@ static int open_contract(void)
         return result;
     ring.features = params.features; /* liburing leaves it out, and then waits by means that the seal forbids */
     ring.flags = params.flags;
+    ring.sq.sqe_head = ring.sq.sqe_tail = *ring.sq.ktail; /* a program that was here before us has used it */
     for (unsigned i = 0; i < params.sq_entries; i++)
         ring.sq.array[i] = i;
     return 0;
@@ -263,12 +272,10 @@ static _Noreturn void serve(void)
     _exit(0);
 }
 
-static int as_service(void)
+/* The rows of the configuration, from that behind `after` on (NULL: all), and then nothing. */
+static _Noreturn void try_as_configured(const char *after)
 {
-    if (open_contract() < 0) {
-        (void)dprintf(STDERR_FILENO, "attack: started by hostd, or with the names of rows\n");
-        return 2;
-    }
+    bool is_behind = after == NULL;
     for (unsigned i = 0;; i++) {
         char key[32];
         (void)snprintf(key, sizeof key, "rows.%u", i);
@@ -276,7 +283,9 @@ static int as_service(void)
         const struct row *row = find_row(id);
         if (*id == '\0')
             break;
-        if (row)
+        if (!is_behind)
+            is_behind = strcmp(id, after) == 0;
+        else if (row)
             (void)run_row(row);
         else
             (void)dprintf(STDERR_FILENO, "attack: no row '%s'\n", id);
@@ -284,15 +293,38 @@ static int as_service(void)
     serve();
 }
 
-/* What a row execs: it has succeeded then.  F09 execs it in the place of the service, which has to go on. */
+static int as_service(void)
+{
+    if (open_contract() == 0)
+        try_as_configured(NULL);
+    (void)dprintf(STDERR_FILENO, "attack: started by hostd, or with the names of rows\n");
+    return 2;
+}
+
+long execute_fd(int fd, const char *path, const char *id)
+{
+    static char flag[] = "--payload";
+    char *argv[] = {flag, flag, (char *)(uintptr_t)id, NULL}, *envp[] = {NULL};
+    return CALL(execveat, fd, path, argv, envp, AT_EMPTY_PATH);
+}
+
+/* What a row executes: that it runs at all is a success, where the row has nothing more to try.  In the place of a
+ * service it has to go on as one. */
 static int as_payload(const char *id)
 {
     struct attempt a = {.refused = ""};
-    won(&a, "ran");
+    bool has_contract = open_contract() == 0;
+    const struct row *row = find_row(id);
+    if (!has_contract)
+        contract = NULL;
+    if (row && row->as_payload)
+        row->as_payload(&a);
+    else
+        won(&a, "ran");
     report(id, &a);
-    if (strcmp(id, "F09") == 0 && open_contract() == 0)
-        serve();
-    return EXIT_SUCCEEDED;
+    if (has_contract && row && row->is_inline && *configured("rows.0"))
+        try_as_configured(id);
+    return a.won[0] ? EXIT_SUCCEEDED : 0;
 }
 
 /* ---- inside namespaces of others ---- */
@@ -336,10 +368,32 @@ static int inside(const char *pid, int wanted, char **words)
     return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
+/* It goes by itself: the user's keyring is there for longer than we are. */
+#define KEY_SECONDS 600
+
+static int add_a_key(int keyring)
+{
+    long key = syscall(SYS_add_key, "user", "hostd-attack", "secret", 6, keyring);
+    return key < 0 || syscall(SYS_keyctl, KEYCTL_SET_TIMEOUT, key, KEY_SECONDS) < 0 ? -1 : 0;
+}
+
+/* A file that gives whoever executes it every capability of the user namespace whose root has the user id base. */
+static int give_capabilities(const char *path, const char *base)
+{
+    struct vfs_ns_cap_data all = {.magic_etc = VFS_CAP_REVISION_3 | VFS_CAP_FLAGS_EFFECTIVE,
+                                  .data = {{.permitted = ~0u}, {.permitted = ~0u >> 23}},
+                                  .rootid = (uint32_t)strtoul(base, NULL, 10)};
+    if (setxattr(path, "security.capability", &all, sizeof all, 0) == 0)
+        return 0;
+    perror(path);
+    return 1;
+}
+
 static int with_key(char **command)
 {
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 ||
-        syscall(SYS_add_key, "user", "hostd-attack", "secret", 6, KEY_SPEC_SESSION_KEYRING) < 0) {
+        syscall(SYS_keyctl, KEYCTL_LINK, KEY_SPEC_USER_KEYRING, KEY_SPEC_SESSION_KEYRING) < 0 ||
+        add_a_key(KEY_SPEC_SESSION_KEYRING) < 0 || add_a_key(KEY_SPEC_USER_KEYRING) < 0) {
         perror("attack: a session keyring with a key");
         return 1;
     }
@@ -348,34 +402,70 @@ static int with_key(char **command)
     return 1;
 }
 
-/* What a service should not reach: a port of 127.0.0.1, an abstract socket.  Until it is killed. */
+/* Objects of the ipc namespace that anybody may read; shmget gives back what is there already. */
+static int share(int key, const char *name)
+{
+    return shmget(key, 4096, IPC_CREAT | 0666) < 0 || semget(key, 1, IPC_CREAT | 0666) < 0 ||
+                   msgget(key, IPC_CREAT | 0666) < 0 || CALL(mq_open, name, O_RDWR | O_CREAT, 0666, NULL) < 0
+               ? -errno
+               : 0;
+}
+
+static void unshare_all(int key, const char *name)
+{
+    (void)shmctl(shmget(key, 0, 0), IPC_RMID, NULL);
+    (void)semctl(semget(key, 0, 0), 0, IPC_RMID);
+    (void)msgctl(msgget(key, 0), IPC_RMID, NULL);
+    (void)CALL(mq_unlink, name);
+}
+
+/* What a service should not reach: a port of 127.0.0.1, an abstract socket, ipc objects with the port's number as their
+ * key, a keyring.  Until SIGTERM. */
 static int listen_on(const char *port, const char *name)
 {
     struct sockaddr_in tcp = {
         .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct sockaddr_un local = {.sun_family = AF_UNIX};
-    int one = 1, fds[] = {socket(AF_INET, SOCK_STREAM, 0), socket(AF_UNIX, SOCK_STREAM, 0)};
+    long keyring = CALL(keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL); /* a keyring that is not its reader's */
+    int one = 1, got, fds[] = {socket(AF_INET, SOCK_STREAM, 0), socket(AF_UNIX, SOCK_STREAM, 0)};
+    sigset_t term;
+    (void)sigemptyset(&term);
+    (void)sigaddset(&term, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &term, NULL);
+    (void)umask(0);
     (void)snprintf(local.sun_path + 1, sizeof local.sun_path - 1, "%s", name);
     if (setsockopt(fds[0], SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+        setsockopt(fds[0], IPPROTO_IP, IP_FREEBIND, &one, sizeof one) < 0 || /* a service's loopback is down */
         bind(fds[0], (struct sockaddr *)&tcp, sizeof tcp) < 0 || listen(fds[0], 8) < 0 ||
         bind(fds[1], (struct sockaddr *)&local, (socklen_t)(sizeof local.sun_family + 1 + strlen(name))) < 0 ||
-        listen(fds[1], 8) < 0) {
+        listen(fds[1], 8) < 0 || share(atoi(port), name) < 0) {
         perror("attack: listen");
         return 1;
     }
-    puts("listening");
-    for (;;)
-        (void)pause(); /* the kernel takes connections up to the backlog: that is enough */
+    (void)printf("listening %lx\n", (unsigned long)keyring);
+    (void)sigwait(&term, &got); /* the kernel takes connections up to the backlog: that is enough */
+    unshare_all(atoi(port), name);
+    return 0;
 }
 
-/* Two names of a folder change places, over and over, until killed. */
+/* Two names of a folder change places, over and over, until SIGTERM; then how often they did. */
+static volatile sig_atomic_t is_ended;
+static void on_term(int signal_number)
+{
+    is_ended = signal_number;
+}
+
 static int swap(const char *one, const char *two)
 {
-    for (;;)
+    unsigned long count = 0;
+    (void)signal(SIGTERM, on_term);
+    for (; !is_ended; count++)
         if (renameat2(AT_FDCWD, one, AT_FDCWD, two, RENAME_EXCHANGE) < 0) {
             perror("attack: swap");
             return 1;
         }
+    (void)printf("%lu\n", count);
+    return 0;
 }
 
 static int list(void)
@@ -397,6 +487,8 @@ int main(int argc, char **argv)
         return as_payload(argv[2]);
     if (strcmp(argv[1], "--with-key") == 0 && argc > 2)
         return with_key(argv + 2);
+    if (strcmp(argv[1], "--give-capabilities") == 0 && argc == 4)
+        return give_capabilities(argv[2], argv[3]);
     if (strcmp(argv[1], "--swap") == 0 && argc == 4)
         return swap(argv[2], argv[3]);
     if (strcmp(argv[1], "--listen") == 0 && argc == 4)

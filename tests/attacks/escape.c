@@ -34,17 +34,22 @@ static const struct {
     {"NEWIPC", CLONE_NEWIPC},   {"NEWUTS", CLONE_NEWUTS}, {"NEWCGROUP", CLONE_NEWCGROUP}, {"NEWTIME", CLONE_NEWTIME},
 };
 
+/* Each kind by each of the three calls; clone has no room for NEWTIME, which lies among its signal's bits. */
 static void new_namespaces(struct attempt *a)
 {
-    struct clone_args args = {.flags = CLONE_NEWUSER | CLONE_NEWNET, .exit_signal = SIGCHLD};
-    long pid = CALL(clone3, &args, sizeof args);
-    if (pid == 0)
-        _exit(0);
-    tried(a, "clone3", pid);
-    pid = CALL(clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, 0);
-    if (pid == 0)
-        _exit(0);
-    tried(a, "clone", pid);
+    for (size_t i = 0; i < ARRAY_COUNT(namespaces); i++) {
+        struct clone_args args = {.flags = namespaces[i].flag, .exit_signal = SIGCHLD};
+        long pid = CALL(clone3, &args, sizeof args);
+        if (pid == 0)
+            _exit(0);
+        tried(a, namespaces[i].name, pid);
+        if (namespaces[i].flag == CLONE_NEWTIME)
+            continue;
+        pid = CALL(clone, namespaces[i].flag | SIGCHLD, NULL, NULL, NULL, 0);
+        if (pid == 0)
+            _exit(0);
+        tried(a, namespaces[i].name, pid);
+    }
     for (size_t i = 0; i < ARRAY_COUNT(namespaces); i++)
         tried(a, namespaces[i].name, CALL(unshare, namespaces[i].flag));
 }
@@ -89,6 +94,14 @@ static void write_a_binary(struct attempt *a)
     }
 }
 
+/* What a service may execute is its own program; it runs in our place then, says so, and goes on with the next row. */
+static void execute_others(struct attempt *a)
+{
+    static const char *const paths[] = {"/launcher", "/proc/1/exe", "/bin/initsvc", "/bin/hostd"};
+    for (size_t i = 0; i < ARRAY_COUNT(paths); i++)
+        tried(a, paths[i], execute(paths[i], "E04b"));
+}
+
 /* CVE-2022-0847: the page of a file, spliced into a pipe, keeps its "may be merged" mark. */
 static void dirty_pipe(struct attempt *a)
 {
@@ -115,6 +128,14 @@ static void dirty_pipe(struct attempt *a)
 
 /* ---- E05 to E08: processes ---- */
 
+static void try_trace(struct attempt *a, const char *what, pid_t pid)
+{
+    long traced = CALL(ptrace, PTRACE_SEIZE, pid, NULL, NULL);
+    tried(a, what, traced);
+    if (traced >= 0)
+        (void)CALL(ptrace, PTRACE_DETACH, pid, NULL, NULL); /* it goes on; it was never stopped */
+}
+
 static void other_processes(struct attempt *a)
 {
     char bytes[16];
@@ -122,11 +143,9 @@ static void other_processes(struct attempt *a)
     tried(a, "kill", CALL(kill, 1, 0));
     tried(a, "process_vm_readv", CALL(process_vm_readv, 1, &here, 1, &there, 1, 0));
     long pidfd = CALL(pidfd_open, 1, 0);
-    tried(a, pidfd < 0 ? "pidfd_open" : "pidfd_getfd", pidfd < 0 ? pidfd : CALL(pidfd_getfd, pidfd, 3, 0));
-    long traced = CALL(ptrace, PTRACE_SEIZE, 1, NULL, NULL);
-    tried(a, "ptrace", traced);
-    if (traced >= 0)
-        (void)CALL(ptrace, PTRACE_DETACH, 1, NULL, NULL); /* PID 1 goes on; it was never stopped */
+    tried(a, "pidfd_open", pidfd < 0 ? pidfd : -EPERM); /* by itself it is no power over anybody */
+    tried(a, "pidfd_getfd", CALL(pidfd_getfd, pidfd < 0 ? CONTRACT_RING_FD : pidfd, 3, 0));
+    try_trace(a, "ptrace", 1);
 }
 
 static void hostd_and_siblings(struct attempt *a)
@@ -144,6 +163,9 @@ static void hostd_and_siblings(struct attempt *a)
         char bytes[16];
         struct iovec here = {bytes, sizeof bytes}, there = {(void *)(uintptr_t)0x400000, sizeof bytes};
         tried(a, "read", CALL(process_vm_readv, pid, &here, 1, &there, 1, 0));
+        FD_AUTO int pidfd = (int)CALL(pidfd_open, pid, 0);
+        tried(a, "pidfd_getfd", pidfd < 0 ? pidfd : CALL(pidfd_getfd, pidfd, 1, 0));
+        try_trace(a, "ptrace", pid);
     }
 }
 
@@ -184,43 +206,61 @@ static void daemonize(struct attempt *a)
 
 /* ---- E09 to E12: more power ---- */
 
-/* As an ordinary user of the service's namespaces; the file belongs to their root. */
-static void setuid_binary(struct attempt *a)
+/* What a child says that executes it in our place: itself, with the row E09b. */
+static void try_power_of(struct attempt *a, const char *path)
 {
-    if (CALL(setresgid, 1000, 1000, 1000) < 0 || CALL(setresuid, 1000, 1000, 1000) < 0) {
-        refused(a, "no user to be");
-        return;
-    }
-    static char name[] = "setuid", flag[] = "E09b", *argv[] = {name, flag, NULL}, *envp[] = {NULL};
-    int ends[2];
+    int ends[2], status = 0;
+    char line[200] = "";
     if (pipe(ends) < 0)
         return;
     pid_t pid = fork();
     if (pid == 0) {
         (void)dup2(ends[1], STDOUT_FILENO);
-        (void)execve("/setuid", argv, envp);
+        static char flag[] = "E09b";
+        char *argv[] = {(char *)(uintptr_t)path, flag, NULL}, *envp[] = {NULL};
+        (void)execve(path, argv, envp);
         _exit(errno);
     }
-    int status = 0;
-    char line[200] = "";
     (void)close(ends[1]);
     (void)waitpid(pid, &status, 0);
     (void)!read(ends[0], line, sizeof line - 1);
+    (void)close(ends[0]);
     if (strstr(line, "SUCCEEDED"))
-        won(a, "became root by it");
+        won(a, "%s by it", strstr(line, "user id 0") ? "became root" : "got capabilities");
     else if (line[0])
-        refused(a, "ran, and stayed who it was");
+        refused(a, "ran, and stayed what it was");
     else
         tried(a, "exec", -WEXITSTATUS(status));
 }
 
-/* What the binary of the row above does. */
+/* As an ordinary user of the service's namespaces; the files belong to their root, and one gives every capability. */
+static void powerful_files(struct attempt *a)
+{
+    if (CALL(setresgid, 1000, 1000, 1000) < 0 || CALL(setresuid, 1000, 1000, 1000) < 0) {
+        refused(a, "no user to be");
+        return;
+    }
+    try_power_of(a, "/setuid");
+    try_power_of(a, "/capable");
+}
+
+/* What the files of the row above do. */
 static void am_i_root(struct attempt *a)
 {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct all[2] = {{0}};
     if (geteuid() == 0)
         won(a, "user id 0");
+    else if (CALL(capget, &header, all) == 0 && (all[0].effective | all[0].permitted | all[1].effective))
+        won(a, "capabilities");
     else
         refused(a, "user id %u", geteuid());
+}
+
+/* The same by a process that has given up new privileges: in its place, for it may not fork. */
+static void setuid_in_place(struct attempt *a)
+{
+    tried(a, "exec", execute("/setuid", "E09c"));
 }
 
 static void regain_capabilities(struct attempt *a)
@@ -247,6 +287,18 @@ static void core_dumps(struct attempt *a)
     tried(a, "core_pattern", CALL(openat, AT_FDCWD, "/proc/sys/kernel/core_pattern", O_WRONLY));
 }
 
+/* In a data directory, with as much of a core file as may be. */
+static void crash(struct attempt *a)
+{
+    struct rlimit core = {0, 0};
+    (void)CALL(chdir, "/box");
+    (void)CALL(prlimit64, 0, RLIMIT_CORE, NULL, &core);
+    core.rlim_cur = core.rlim_max;
+    (void)CALL(prlimit64, 0, RLIMIT_CORE, &core, NULL);
+    __builtin_trap(); /* no system call: what a filter would refuse */
+    refused(a, "no crash");
+}
+
 /* ---- E13 to E15: what is the kernel's, not a file's ---- */
 
 static void control_groups(struct attempt *a)
@@ -268,17 +320,57 @@ static void control_groups(struct attempt *a)
     }
 }
 
+/* Objects of another's that anybody may read: made by `attack --listen`, of that key and name. */
+static void try_ipc(struct attempt *a, const char *whose, const char *key_argument, const char *name_argument)
+{
+    const struct {
+        const char *what;
+        long result;
+    } tries[] = {
+        {"segment", CALL(shmget, strtol(argument(key_argument), NULL, 0), 0, 0)},
+        {"semaphore", CALL(semget, strtol(argument(key_argument), NULL, 0), 0, 0)},
+        {"queue", CALL(msgget, strtol(argument(key_argument), NULL, 0), 0, 0)},
+        {"POSIX queue", CALL(mq_open, argument(name_argument), O_RDONLY, 0, NULL)},
+    };
+    char what[64];
+    for (size_t i = 0; i < ARRAY_COUNT(tries); i++) {
+        (void)snprintf(what, sizeof what, "a %s of %s", tries[i].what, whose);
+        tried(a, what, tries[i].result);
+    }
+    tried(a, "attached", tries[0].result < 0 ? tries[0].result : CALL(shmat, tries[0].result, NULL, SHM_RDONLY));
+    (void)snprintf(what, sizeof what, "/dev/shm/%s", argument(name_argument));
+    tried(a, what, CALL(openat, AT_FDCWD, what, O_RDONLY)); /* where POSIX shared memory would be */
+}
+
 static void shared_memory(struct attempt *a)
 {
-    long id = CALL(shmget, strtol(argument("shm"), NULL, 0), 0, 0);
-    tried(a, id < 0 ? "shmget" : "a segment of the host", id < 0 ? id : CALL(shmat, id, NULL, SHM_RDONLY));
+    try_ipc(a, "the host", "shm", "name");
+}
+
+static void shared_by_a_sibling(struct attempt *a)
+{
+    try_ipc(a, "a sibling", "shm-of-sibling", "name-of-sibling");
 }
 
 static void keys(struct attempt *a)
 {
+    static const struct {
+        const char *what;
+        int ring;
+    } rings[] = {{"hostd's key", KEY_SPEC_SESSION_KEYRING}, {"its user's key", KEY_SPEC_USER_KEYRING}};
     char secret[16];
-    long key = CALL(keyctl, KEYCTL_SEARCH, KEY_SPEC_SESSION_KEYRING, "user", "hostd-attack", 0);
-    tried(a, key < 0 ? "KEYCTL_SEARCH" : "hostd's key", key < 0 ? key : CALL(keyctl, KEYCTL_READ, key, secret, 16));
+    for (size_t i = 0; i < ARRAY_COUNT(rings); i++) {
+        long key = CALL(keyctl, KEYCTL_SEARCH, rings[i].ring, "user", "hostd-attack", 0);
+        tried(a, rings[i].what, key < 0 ? key : CALL(keyctl, KEYCTL_READ, key, secret, 16));
+    }
+}
+
+/* By its number, which a service can guess. */
+static void key_of_a_sibling(struct attempt *a)
+{
+    char keys_of[256];
+    long ring_id = strtol(argument("keyring"), NULL, 16);
+    tried(a, "a sibling's keyring", ring_id ? CALL(keyctl, KEYCTL_READ, ring_id, keys_of, sizeof keys_of) : -EINVAL);
 }
 
 const struct row rows_escape[] = {
@@ -286,18 +378,23 @@ const struct row rows_escape[] = {
     {"E02", join_namespaces},
     {"E03", inherited_descriptors, true},
     {"E04", write_a_binary},
+    {"E04b", execute_others, true},
     {"E05", dirty_pipe},
     {"E06", other_processes},
     {"E06b", hostd_and_siblings},
     {"E07", see_processes},
     {"E08", daemonize, true},
-    {"E09", setuid_binary},
+    {"E09", powerful_files},
     {"E09b", am_i_root, true},
+    {"E09c", setuid_in_place, true, am_i_root},
     {"E10", regain_capabilities},
     {"E11", push_into_the_terminal},
     {"E12", core_dumps},
+    {"E12b", crash, true},
     {"E13", control_groups},
     {"E14", shared_memory},
+    {"E14b", shared_by_a_sibling},
     {"E15", keys},
+    {"E15b", key_of_a_sibling},
     {NULL, NULL},
 };

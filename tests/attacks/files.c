@@ -29,12 +29,12 @@ static long try_open(struct attempt *a, const char *path, int flags)
 static void walk_out(struct attempt *a)
 {
     static const char *const paths[] = {
-        "/../etc/passwd",         "/box/../../etc/passwd", "/proc/self/root/etc/passwd",
-        "/proc/1/cwd/etc/passwd", "/box/up/etc/passwd", /* up -> /.. on disk */
+        "/../etc/login.defs",         "/box/../../etc/login.defs", "/proc/self/root/etc/login.defs",
+        "/proc/1/cwd/etc/login.defs", "/box/up/etc/login.defs", /* up -> /.. on disk */
     };
     for (size_t i = 0; i < ARRAY_COUNT(paths); i++)
         (void)try_open(a, paths[i], O_RDONLY);
-    tried(a, "linkat", CALL(linkat, AT_FDCWD, "/../etc/passwd", AT_FDCWD, "/box/passwd", 0));
+    tried(a, "linkat", CALL(linkat, AT_FDCWD, "/../etc/login.defs", AT_FDCWD, "/box/linked", 0));
 }
 
 /* /box/link was made on disk and points to the service's own program: harmless there, but a link is followed. */
@@ -49,6 +49,15 @@ static void mounts_flow_in(struct attempt *a)
     char path[300];
     (void)snprintf(path, sizeof path, "/..%s/marker", argument("flow"));
     (void)try_open(a, path, O_RDONLY);
+}
+
+/* And the other way: a mount of ours where the host shares what is mounted.  The test looks whether it is seen there.
+ */
+static void mounts_flow_out(struct attempt *a)
+{
+    char path[300];
+    (void)snprintf(path, sizeof path, "/..%s", argument("flow"));
+    tried(a, "mounted", CALL(mount, "attacks-out", path, "tmpfs", 0, NULL));
 }
 
 static void host_files(struct attempt *a)
@@ -129,6 +138,8 @@ static long copy_program(const char *to)
     char from[64];
     (void)snprintf(from, sizeof from, "/bin/%s", contract ? contract->service : "keeper");
     long source = CALL(openat, AT_FDCWD, from, O_RDONLY | O_CLOEXEC);
+    if (source < 0) /* the same, in a service that has another program */
+        source = CALL(openat, AT_FDCWD, "/launcher", O_RDONLY | O_CLOEXEC);
     long target = CALL(openat, AT_FDCWD, to, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
     ssize_t got = 0;
     off_t offset = 0;
@@ -144,17 +155,10 @@ static long copy_program(const char *to)
     return got < 0 ? -errno : 0;
 }
 
-static char payload_name[] = "payload", payload_flag[] = "--payload", payload_row[] = "F09", memory_row[] = "F09b",
-            *payload_argv[] = {payload_name, payload_flag, payload_row, NULL},
-            *memory_argv[] = {payload_name, payload_flag, memory_row, NULL}, *payload_envp[] = {NULL};
-
 static void execute_a_written_file(struct attempt *a)
 {
     long result = copy_program("/box/program");
-    if (result < 0)
-        tried(a, "write", result);
-    else /* the form that a sealed service's filter lets through: the path is a pointer, which it cannot look at */
-        tried(a, "execveat", CALL(execveat, AT_FDCWD, "/box/program", payload_argv, payload_envp, AT_EMPTY_PATH));
+    tried(a, result < 0 ? "write" : "execveat", result < 0 ? result : execute("/box/program", "F09"));
 }
 
 static void execute_memory(struct attempt *a)
@@ -168,7 +172,7 @@ static void execute_memory(struct attempt *a)
     for (off_t at = 0, got; (got = pread((int)program, bytes, sizeof bytes, at)) > 0; at += got)
         if (pwrite((int)fd, bytes, (size_t)got, at) != got)
             return;
-    tried(a, "execveat", CALL(execveat, fd, "", memory_argv, payload_envp, AT_EMPTY_PATH));
+    tried(a, "execveat", execute_fd((int)fd, "", "F09b"));
 }
 
 /* ---- F10 to F13 ---- */
@@ -177,6 +181,48 @@ static void deep_directories(struct attempt *a)
 {
     tried(a, "mkdir", CALL(mkdirat, AT_FDCWD, "/box/deep", 0700));
     tried(a, "rename", CALL(renameat2, AT_FDCWD, "/box/deep", AT_FDCWD, "/box/deeper", 0));
+}
+
+/* What a service may do to the file system that holds its data, and to files that it shares with others to read. */
+#define FILL_FILES 1000
+#define FILL_MIB 16
+
+static const char *note_possible(char *text, size_t room, const char *what, long result)
+{
+    size_t used = strlen(text);
+    (void)snprintf(text + used, room - used, "%s%s: %s", used ? ", " : "", what,
+                   result >= 0 ? "yes" : strerrorname_np((int)-result));
+    return text;
+}
+
+static void fill(struct attempt *a)
+{
+    static char block[1 << 20], text[200];
+    char path[64];
+    struct flock all = {.l_type = F_RDLCK};
+    long fd = CALL(openat, AT_FDCWD, "/box/full", O_RDWR | O_CREAT | O_CLOEXEC, 0600), result = fd;
+    for (int i = 0; result >= 0 && i < FILL_MIB; i++)
+        result = CALL(pwrite64, fd, block, sizeof block, (off_t)i << 20);
+    (void)note_possible(text, sizeof text, "bytes", result);
+    (void)note_possible(text, sizeof text, "a hole of 1 TiB", CALL(ftruncate, fd, 1L << 40));
+    (void)CALL(ftruncate, fd, 0);
+    result = 0;
+    for (int i = 0; result >= 0 && i < FILL_FILES; i++) {
+        (void)snprintf(path, sizeof path, "/box/file%d", i);
+        result = CALL(openat, AT_FDCWD, path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        (void)CALL(close, result);
+    }
+    (void)note_possible(text, sizeof text, "1000 files", result);
+    for (int i = 0; i < FILL_FILES; i++) {
+        (void)snprintf(path, sizeof path, "/box/file%d", i);
+        (void)CALL(unlink, path);
+    }
+    long shared = CALL(openat, AT_FDCWD, "/launcher", O_RDONLY | O_CLOEXEC);
+    (void)note_possible(text, sizeof text, "a read lock", CALL(fcntl, shared, F_SETLK, &all));
+    all.l_type = F_WRLCK;
+    (void)note_possible(text, sizeof text, "a write lock", CALL(fcntl, shared, F_SETLK, &all));
+    (void)CALL(unlink, "/box/full");
+    refused(a, "%s", note_possible(text, sizeof text, "flock", CALL(flock, shared, 2 /* LOCK_EX */)));
 }
 
 static void open_by_handle(struct attempt *a)
@@ -205,14 +251,38 @@ static void host_name(struct attempt *a)
     (void)try_open(a, "/proc/self/cgroup", O_RDONLY);
 }
 
+/* A process service sees more of itself: whether it learns the host's paths by it. */
+static void paths_of_the_host(struct attempt *a)
+{
+    static const char *const files[] = {"/proc/self/maps", "/proc/self/mountinfo", "/proc/self/cgroup"};
+    static char text[1 << 16];
+    for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
+        size_t used = 0;
+        FD_AUTO int fd = (int)CALL(openat, AT_FDCWD, files[i], O_RDONLY | O_CLOEXEC);
+        for (ssize_t got; fd >= 0 && (got = read(fd, text + used, sizeof text - 1 - used)) > 0;)
+            used += (size_t)got;
+        text[used] = '\0';
+        if (fd < 0)
+            tried(a, files[i], fd);
+        else
+            refused(a, "%s: %s", files[i] + sizeof "/proc/self", strstr(text, argument("place")) ? "yes" : "no");
+    }
+}
+
 static void planted_fifo(struct attempt *a)
 {
-    struct stat status;
-    long fd = CALL(openat, AT_FDCWD, "/box/fifo", O_RDONLY | O_NONBLOCK);
-    if (fd < 0 || fstat((int)fd, &status) < 0)
-        tried(a, "fifo", fd);
-    else
-        won(a, "%s", S_ISFIFO(status.st_mode) ? "a FIFO of another service" : "a file of another service");
+    static const char *const paths[] = {"/box/fifo", "/box/socket"};
+    for (size_t i = 0; i < ARRAY_COUNT(paths); i++) {
+        struct stat status;
+        long result = CALL(newfstatat, AT_FDCWD, paths[i], &status, 0);
+        if (result < 0)
+            tried(a, paths[i], result);
+        else
+            won(a, "a %s of another service",
+                S_ISFIFO(status.st_mode)   ? "FIFO"
+                : S_ISSOCK(status.st_mode) ? "socket"
+                                           : "file");
+    }
 }
 
 /* What a file of the service holds: whose data it is that was mounted (F02). */
@@ -229,12 +299,23 @@ static void read_marker(struct attempt *a)
 }
 
 const struct row rows_files[] = {
-    {"F01", walk_out},        {"F01b", follow_a_link},
-    {"F02", read_marker},     {"F04", change_mounts},
-    {"F04b", prepare_mounts}, {"F05", mounts_flow_in},
-    {"F06", host_files},      {"F07", kernel_files},
-    {"F08", devices},         {"F09", execute_a_written_file, true},
-    {"F09b", execute_memory}, {"F10", deep_directories},
-    {"F11", open_by_handle},  {"F12", host_name},
-    {"F13", planted_fifo},    {NULL, NULL},
+    {"F01", walk_out},
+    {"F01b", follow_a_link},
+    {"F02", read_marker},
+    {"F04", change_mounts},
+    {"F04b", prepare_mounts},
+    {"F05", mounts_flow_in},
+    {"F05b", mounts_flow_out},
+    {"F06", host_files},
+    {"F07", kernel_files},
+    {"F08", devices},
+    {"F09", execute_a_written_file, true},
+    {"F09b", execute_memory},
+    {"F10", deep_directories},
+    {"F10b", fill},
+    {"F11", open_by_handle},
+    {"F12", host_name},
+    {"F12b", paths_of_the_host},
+    {"F13", planted_fifo},
+    {NULL, NULL},
 };

@@ -36,6 +36,12 @@ static void open_through_the_ring(struct attempt *a)
     tried(a, "CONNECT", ring_run(ring_prepare(IORING_OP_CONNECT, slot, &address, 0, sizeof address, IOSQE_FIXED_FILE)));
 }
 
+/* Executed again, with the ring that the service was started with: it is as sealed as before. */
+static void keep_the_ring_over_exec(struct attempt *a)
+{
+    tried(a, "exec", execute("/bin/keeper", "K01d"));
+}
+
 /* A second task submits to the inherited ring. */
 static void use_the_ring_after_a_fork(struct attempt *a)
 {
@@ -115,6 +121,7 @@ static void high_bits(struct attempt *a)
 const struct row rows_kernel[] = {
     {"K01", make_a_ring},
     {"K01b", open_through_the_ring, true},
+    {"K01d", keep_the_ring_over_exec, true, open_through_the_ring},
     {"K01c", use_the_ring_after_a_fork, true},
     {"K02", needless_calls},
 #ifdef __x86_64__

@@ -15,6 +15,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -251,14 +252,19 @@ static void ipv6(struct attempt *a)
     tried(a, "a datagram to all", fd < 0 ? -errno : result);
 }
 
-static void abstract_socket(struct attempt *a)
+static void try_abstract(struct attempt *a, const char *what, const char *name)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const char *name = argument("name");
     memcpy(address.sun_path + 1, name, strlen(name));
     FD_AUTO int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    tried(a, "an abstract socket of the host",
+    tried(a, what,
           fd < 0 ? -errno : dial(fd, &address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name))));
+}
+
+static void abstract_socket(struct attempt *a)
+{
+    try_abstract(a, "an abstract socket of the host", argument("name"));
+    try_abstract(a, "one of a sibling", argument("name-of-sibling"));
 }
 
 static void tunnels(struct attempt *a)
@@ -312,6 +318,28 @@ static void socket_families(struct attempt *a)
         tried(a, kinds[i].name, CALL(socket, kinds[i].family, kinds[i].type, kinds[i].protocol));
 }
 
+/* As tc and ip ask it: another queue, one with hooks for filters of one's own, and the wire down. */
+static void queue_and_link(struct attempt *a)
+{
+    int index = (int)if_nametoindex(argument("dev"));
+    static const struct {
+        const char *kind;
+        uint32_t parent, handle;
+    } queues[] = {{"pfifo", TC_H_ROOT, 0x10000}, {"clsact", TC_H_CLSACT, TC_H_CLSACT & 0xffff0000}};
+    for (size_t i = 0; i < ARRAY_COUNT(queues); i++) {
+        struct tcmsg of_queue = {.tcm_family = AF_UNSPEC,
+                                 .tcm_ifindex = index,
+                                 .tcm_parent = queues[i].parent,
+                                 .tcm_handle = queues[i].handle};
+        struct request r = request_of(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, &of_queue, sizeof of_queue);
+        put_attribute(&r, TCA_KIND, queues[i].kind, strlen(queues[i].kind) + 1);
+        tried(a, queues[i].kind, ask_kernel(NETLINK_ROUTE, &r, 1));
+    }
+    struct ifinfomsg down = {.ifi_index = index, .ifi_change = IFF_UP};
+    struct request r = request_of(RTM_NEWLINK, 0, &down, sizeof down);
+    tried(a, "the wire is down", ask_kernel(NETLINK_ROUTE, &r, 1));
+}
+
 static void flush_the_filter(struct attempt *a)
 {
     struct nfgenmsg batch = {.res_id = htons(NFNL_SUBSYS_NFTABLES)}, table = {.nfgen_family = NFPROTO_NETDEV};
@@ -323,6 +351,7 @@ static void flush_the_filter(struct attempt *a)
     requests[0].header.nlmsg_flags = requests[2].header.nlmsg_flags = NLM_F_REQUEST;
     put_attribute(&requests[1], NFTA_TABLE_NAME, "hostd", 6);
     tried(a, "the filter's table was removed", ask_kernel(NETLINK_NETFILTER, requests, ARRAY_COUNT(requests)));
+    queue_and_link(a);
 }
 
 /* ---- N08: backwards ---- */
@@ -353,6 +382,20 @@ static void open_backwards(struct attempt *a)
     try_tcp(a, "against the link's direction", &back, false);
 }
 
+/* A listener of one's own, then nobody's, then a connection: as an ordinary program does it. */
+static void turn_an_ordinary_listener(struct attempt *a)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(PORT_OF_LINKS + 2)},
+                       back = address_of("back", PORT_OF_LINKS);
+    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    FD_AUTO int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof any) < 0 || listen(fd, 1) < 0 ||
+        connect(fd, &nobody, sizeof nobody) < 0)
+        tried(a, "a listener", -errno);
+    else
+        tried_to_arrive(a, "from what was a listener", dial(fd, &back, sizeof back));
+}
+
 const struct row rows_net[] = {
     {"I04", another_links_address},
     {"I05", change_the_wire},
@@ -365,6 +408,7 @@ const struct row rows_net[] = {
     {"N07", flush_the_filter},
     {"N08", turn_the_listener, true},
     {"N08b", open_backwards},
+    {"N08c", turn_an_ordinary_listener},
     {"N09", source_route},
     {"N10", tunnels},
     {NULL, NULL},

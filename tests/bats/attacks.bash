@@ -45,10 +45,12 @@ args.back = "10.0.0.8"
 [service.keeper]
 exec = "$ATTACK"
 $data
-files = [{ from = "$PLACE/launcher", to = "/launcher" }, { from = "$PLACE/setuid", to = "/setuid" }]
+files = [{ from = "$PLACE/launcher", to = "/launcher" }, { from = "$PLACE/setuid", to = "/setuid" },
+    { from = "$PLACE/capable", to = "/capable" }]
 [service.keeper.config]
 rows = [$4]
-args.shm = "$SHM_KEY"
+args.shm = "$HOST_PORT"
+args.name = "$(basename "$PLACE")"
 args.hostname = "$(uname -n)"
 args.toml = "$PLACE/attacks.toml"
 args.state = "$PLACE/state"
@@ -104,42 +106,67 @@ place_make() {
     chmod 700 "$STATE/box" "$STATE/den"
     install -m 0777 "$ATTACK" "$PLACE/launcher"
     install -m 0755 "$ATTACK" "$PLACE/setuid"
+    install -m 0755 "$ATTACK" "$PLACE/capable"
     ln -s /.. "$STATE/box/up"
     ln -s /bin/keeper "$STATE/box/link"
     echo inside >"$STATE/box/marker"
     mount -t tmpfs attacks "$PLACE/flow"
     mount --make-shared "$PLACE/flow"
     mkdir "$PLACE/flow/sub"
-    SHM_ID=$(ipcmk -M 4096 -p 0644 | grep -o '[0-9]*$')
-    SHM_KEY=$(ipcs -m | awk -v id="$SHM_ID" '$2 == id {print $1}')
     HOST_PORT=$(free_port)
+    SIBLING_PORT=$((HOST_PORT + 1))
     : >"$PLACE/listen"
+    : >"$PLACE/sibling"
     "$ATTACK" --listen "$HOST_PORT" "$(basename "$PLACE")" >"$PLACE/listen" 3>&- &
     HOST_PID=$!
-    export PLACE STATE SHM_ID SHM_KEY HOST_PORT HOST_PID
+    export PLACE STATE HOST_PORT SIBLING_PORT HOST_PID
     wait_until 5 grep -q listening "$PLACE/listen"
 }
 place_remove() {
     kill "$HOST_PID"
-    ipcrm -m "$SHM_ID"
     umount "$PLACE/flow/sub" 2>/dev/null
     umount "$PLACE/flow"
     rm -rf "${PLACE:?}"
 }
 
-# After the start: the host mounts something more, and a setuid file belongs to the root of the service.
-place_after_start() {
+# powerful_files: of the service's root, one is setuid and the other gives capabilities.
+powerful_files() {
     local base
     base=$(awk 'NR == 1 {print $2}' "/proc/$(init_pid keeper)/uid_map")
     chown "$base:$base" "$PLACE/setuid"
     chmod 4755 "$PLACE/setuid"
+    "$ATTACK" --give-capabilities "$PLACE/capable" "$base"
+}
+
+# What a sibling has, as the root of its namespaces: sockets, ipc objects, a keyring.
+sibling_start() {
+    local pid user=()
+    pid=$(init_pid den)
+    [ /proc/self/ns/user -ef "/proc/$pid/ns/user" ] || user=(--user)
+    nsenter "${user[@]}" --net --ipc --target "$pid" /proc/self/fd/9 --listen "$SIBLING_PORT" "$(basename "$PLACE")-den" \
+        9<"$ATTACK" >"$PLACE/sibling" 3>&- &
+    SIBLING_PID=$!
+    export SIBLING_PID
+    wait_until 5 grep -q listening "$PLACE/sibling"
+}
+# Before the application is stopped: it would keep the sibling's namespaces.
+sibling_stop() {
+    kill "$SIBLING_PID"
+    wait_until 5 gone "$SIBLING_PID"
+}
+
+# After the start: the host mounts something more, files get their owners, a sibling gets something to hide.
+place_after_start() {
+    powerful_files
+    sibling_start
     mountpoint -q "$PLACE/flow/sub" || mount -t tmpfs attacks "$PLACE/flow/sub"
     touch "$PLACE/flow/sub/marker"
 }
 
 # What root and wire rows need to know.
 attack_arguments() {
-    echo "hostd=$HOSTD_PID" "port=$HOST_PORT" "name=$(basename "$PLACE")" "control=/run/hostd/$APP/control" "flow=$PLACE/flow/sub"
+    echo "hostd=$HOSTD_PID" "port=$HOST_PORT" "name=$(basename "$PLACE")" "control=/run/hostd/$APP/control" "flow=$PLACE/flow/sub" \
+        "shm-of-sibling=$SIBLING_PORT" "name-of-sibling=$(basename "$PLACE")-den" "keyring=$(sed 's/listening //' "$PLACE/sibling")"
     "$HOSTD" ps --app "$APP" --json | jq -r '
         def wire($service; $peer; $direction):
             .services[] | select(.name == $service) | .links[] | select(.peer == $peer and .direction == $direction);
@@ -160,7 +187,7 @@ try_as() {
     read -ra arguments <<<"$(attack_arguments | tr '\n' ' ') ${EXTRA-}"
     case $as in
     # hostd exec refuses to enter a service that shares a namespace with the host, as some switches make it.
-    root) if [ "$HOSTD" != "$BUILD/bin/hostd" ] && [[ ,${HOSTD_WEAKEN-}, =~ ,(user|pid|net)-namespace, ]]; then
+    root) if [ "$HOSTD" != "$BUILD/bin/hostd" ] && [[ ,${HOSTD_WEAKEN-}, =~ ,(user|pid|net|ipc)-namespace, ]]; then
         "$ATTACK" --enter "$(init_pid keeper)" "$@" "${arguments[@]}"
     else
         "$HOSTD" exec --app "$APP" --as-root keeper -- "$ATTACK" "$@" "${arguments[@]}"

@@ -6,22 +6,24 @@ load helpers
 load attacks
 
 setup_file() {
+    sha256sum "$BUILD"/bin/* "$ATTACK" >"$BATS_FILE_TMPDIR/binaries"
     place_make
     # Every switch there is: the build that is installed must not care.
     HOSTD_WEAKEN=$(table | awk -F'\t' '$4 ~ /^[a-z0-9_,-]+$/ && $4 != "-" {print $4}' | paste -sd,)
     export HOSTD_WEAKEN
     # shellcheck disable=SC2046 # words
-    attacks_toml "$TOOLS/witness" '' "$(toml_list $(rows bare))" "$(toml_list $(rows data | grep -v F09$) F09)"
+    attacks_toml "$TOOLS/witness" '' "$(toml_list $(rows bare))" "$(toml_list $(rows data))"
     app_start "$PLACE/attacks.toml"
     place_after_start
     RESULTS=$BATS_FILE_TMPDIR/results
     export RESULTS
     # shellcheck disable=SC2046
-    { EXTRA=writes=1000000 try_as root $(rows root); try_as wire $(rows wire); } >"$RESULTS" 2>&1
+    { try_as root $(rows root); try_as wire $(rows wire); } >"$RESULTS" 2>&1
     grep -E '^(bare|keeper) +\| ' "$LOG" >>"$RESULTS"
 }
 setup() { STATE=$PLACE/state; }
 teardown_file() {
+    sibling_stop
     app_stop
     place_remove
 }
@@ -54,6 +56,11 @@ as_pinned() {
         grep -rqE "weakened\(\"$name\"\)|\{\"$name\"|[/\"]$name\"" "$ROOT"/{hostd,initsvc,netconf,rootfs,rpc,apps/zoobar/bank} ||
             { echo "no switch $name"; return 1; }
     done
+    # And each that the sources have belongs to a row.
+    for name in $(grep -rhoE 'weakened\("[a-z0-9_-]+"\)' "$ROOT"/{hostd,initsvc,netconf,rootfs,rpc,apps} | cut -d '"' -f 2 |
+        sort -u); do
+        table | cut -f 4 | tr , '\n' | grep -qx "$name" || grep -q "^Switches of other suites:.*\`$name\`" "$TABLE" || { echo "no row has switch $name"; return 1; }
+    done
 }
 
 @test "the build that is installed knows no switch" {
@@ -83,9 +90,9 @@ as_pinned() {
 
 @test "by hostd exec, under the service's confinement: the same rows are refused the same way" {
     local arguments
-    read -ra arguments <<<"shm=$SHM_KEY hostname=$(uname -n) toml=$PLACE/attacks.toml state=$STATE run=/run/hostd"
+    read -ra arguments <<<"shm=$HOST_PORT name=$(basename "$PLACE") hostname=$(uname -n) toml=$PLACE/attacks.toml state=$STATE run=/run/hostd"
     # shellcheck disable=SC2046 # words; a listener's rows are the service's alone
-    run "$HOSTD" exec --app "$APP" keeper -- "$ATTACK" $(rows data | grep -vxE 'I03c|K01b|F09') F09 "${arguments[@]}"
+    run "$HOSTD" exec --app "$APP" keeper -- "$ATTACK" $(rows data | grep -vxE 'I03c|K01b|K01d|F09') F09 "${arguments[@]}"
     assert_success
     printf '%s\n' "$output" >"$BATS_TEST_TMPDIR/results"
     # shellcheck disable=SC2046
@@ -93,7 +100,7 @@ as_pinned() {
     assert_success
     printf '%s\n' "$output" >>"$BATS_TEST_TMPDIR/results"
     local id wrong=0
-    for id in $(rows data | grep -vxE 'I03c|K01b') $(rows bare | grep -vxE 'I03|N08'); do
+    for id in $(rows data | grep -vxE 'I03c|K01b|K01d') $(rows bare | grep -vxE 'I03|N08'); do
         [ "$(result_in "$BATS_TEST_TMPDIR/results" "$id")" = "$(result_in "$RESULTS" "$id")" ] || {
             echo "$id: $(result_in "$BATS_TEST_TMPDIR/results" "$id"), not $(result_in "$RESULTS" "$id")"
             wrong=1
@@ -125,6 +132,7 @@ event() { "$HOSTD" events --app "$APP" --json | jq -c "select($1) | [.caller, .c
 
 @test "nothing of all that changed a binary, and the others still answer" {
     cmp "$ATTACK" "$PLACE/launcher"
+    sha256sum --check --quiet "$BATS_FILE_TMPDIR/binaries"
     # After frames of 16 MiB, writes of one byte and calls that nobody waits for the callee holds nothing of them.
     [ "$(service witness .memory_bytes)" -lt $((4 << 20)) ]
     run try_as root honest

@@ -40,7 +40,7 @@ name = "attacks"
 exec = "$ATTACK"
 data = ["box"]
 [service.keeper.config]
-rows = [$(toml_list "$@")]
+rows = [$([ $# = 0 ] || toml_list "$@")]
 TOML
 }
 keeper_says() { result_in "$LOG" "$1"; }
@@ -240,6 +240,53 @@ daemons() { ps -e -o pid=,comm= | awk '$2 == "attack-daemon" {print $1}'; }
     assert_output --partial 'E11 SUCCEEDED: TIOCSTI'
 }
 
+# by_exec ROW ...: what the rows come to under the keeper's confinement.
+by_exec() {
+    "$HOSTD" exec --app "$APP" keeper -- "$ATTACK" "$@" >"$PLACE/said" 2>&1 || true
+    result_in "$PLACE/said" "$1"
+}
+
+@test "E09c: a setuid file gives a service nothing, were everything else away that stops it before" {
+    keeper_toml
+    sed -i "s|^data = .*|&\nfiles = [{ from = \"$PLACE/setuid\", to = \"/setuid\" }]|" "$TOML"
+    installed
+    app_start "$TOML"
+    powerful_files
+    assert_equal "$(by_exec E09c)" 'refused: EACCES'
+    app_stop
+    # No defence but the one.
+    weak seccomp,landlock,noexec,nosuid
+    app_start "$TOML"
+    powerful_files
+    assert_equal "$(by_exec E09c)" 'refused: user id 1000'
+    app_stop
+    weak "$(switches_of E09c)"
+    app_start "$TOML"
+    powerful_files
+    assert_equal "$(by_exec E09c)" 'SUCCEEDED: user id 0'
+    app_stop
+    # That one alone cannot be left out: what comes after it needs it.
+    weak no-new-privs
+    starts_refused 'landlock_restrict_self: Operation not permitted'
+}
+
+@test "E12b: a crash leaves no core file" {
+    keeper_toml
+    ulimit -c unlimited # ours, which a service must not inherit
+    installed
+    app_start "$TOML"
+    cores() { find "$STATE/box" -name '*core*' | wc -l; }
+    run "$HOSTD" exec --app "$APP" keeper -- "$ATTACK" E12b
+    assert_failure 132
+    assert_equal "$(cores)" 0
+    app_stop
+    weak "$(switches_of E12b)"
+    app_start "$TOML"
+    run "$HOSTD" exec --app "$APP" keeper -- "$ATTACK" E12b
+    assert_failure 132
+    assert_equal "$(cores)" 1
+}
+
 # starts_refused TEXT: hostd start fails with one line that holds TEXT.
 starts_refused() {
     run "$HOSTD" start "$TOML" --name "$APP" --state-dir "$STATE" 3>&-
@@ -284,11 +331,13 @@ outside_instead() {
 @test "F02: a data directory that is swapped for a link while services start is never mounted outside" {
     outside_instead
     keeper_toml F02
-    "$ATTACK" --swap "$STATE/box" "$STATE/elsewhere" 3>&- &
-    echo $! >"$BATS_TEST_TMPDIR/swap.pid"
+    "$ATTACK" --swap "$STATE/box" "$STATE/elsewhere" >"$PLACE/swaps" 3>&- &
+    local swapper=$! started=0 refused=0
+    echo $swapper >"$BATS_TEST_TMPDIR/swap.pid"
     installed
-    local round started=0 refused=0
-    for round in {1..20}; do
+    # As many starts as give both outcomes several times.
+    until [ $((started + refused)) -ge 20 ] && [ $started -ge 3 ] && [ $refused -ge 3 ]; do
+        [ $((started + refused)) -lt 200 ]
         if "$HOSTD" start "$TOML" --name "$APP" --state-dir "$STATE" --detach >"$LOG" 2>&1 3>&-; then
             started=$((started + 1))
             run "$HOSTD" logs --app "$APP" keeper
@@ -300,10 +349,12 @@ outside_instead() {
             grep -q "$STATE/box" "$LOG"
         fi
     done
-    echo "started $started, refused $refused"
-    kill "$(cat "$BATS_TEST_TMPDIR/swap.pid")"
-    # The link left in its place: refused, and followed without the defence.
     rm "$BATS_TEST_TMPDIR/swap.pid"
+    kill $swapper
+    wait $swapper
+    echo "started $started, refused $refused, swapped $(cat "$PLACE/swaps") times"
+    [ "$(cat "$PLACE/swaps")" -ge 10000 ]
+    # The link left in its place: refused, and followed without the defence.
     [ ! -L "$STATE/box" ] || rm "$STATE/box"
     rm -rf "$STATE/box"
     ln -s "$PLACE/outside" "$STATE/box"
@@ -329,17 +380,62 @@ outside_instead() {
     assert_equal "$(stat -Lc %F "/proc/$(init_pid keeper)/fd/0")" 'regular empty file'
 }
 
+@test "F03b: something else in the place of /proc is refused" {
+    keeper_toml F02
+    installed
+    mkdir "$PLACE/proc"
+    # Empty; and with hostd's own entries, the machine's, but no service's.
+    cat >"$PLACE/hostd" <<SCRIPT
+#!/bin/sh
+exec unshare --mount --propagation private sh -c '
+    mount --bind /proc "$PLACE/proc"
+    mount -t tmpfs none /proc
+    [ ! -e "$PLACE/more" ] || ln -s "$PLACE"/proc/self "$PLACE"/proc/thread-self "$PLACE"/proc/sys /proc
+    exec "$HOSTD" "\$@"' sh "\$@"
+SCRIPT
+    chmod 755 "$PLACE/hostd"
+    HOSTD=$PLACE/hostd
+    starts_refused 'No such file or directory'
+    touch "$PLACE/more"
+    starts_refused "service 'keeper', stage idmap"
+    assert_output --regexp 'write /proc/[0-9]+/uid_map: No such file or directory'
+}
+
+@test "F05b: what a service mounts does not appear on the host" {
+    mkdir "$PLACE/flow/out"
+    seen() { grep -c " $PLACE/flow/out " /proc/self/mountinfo || true; }
+    keeper_toml
+    installed
+    app_start "$TOML"
+    run "$HOSTD" exec --app "$APP" --as-root keeper -- "$ATTACK" F05b "flow=$PLACE/flow/out"
+    assert_output 'F05b refused: ENOENT'
+    assert_equal "$(seen)" 0
+    app_stop
+    # Where it can be mounted, it is in the service's own tree; without that it is in everybody's.
+    for switches in old-root,user-namespace "$(switches_of F05b)"; do
+        weak "$switches"
+        app_start "$TOML"
+        run "$ATTACK" --enter "$(init_pid keeper)" F05b "flow=$PLACE/flow/out"
+        assert_output 'F05b SUCCEEDED: mounted'
+        echo "$switches $(seen)" >>"$PLACE/seen"
+        umount "$PLACE/flow/out" 2>/dev/null || true
+        app_stop
+    done
+    assert_equal "$(paste -sd' ' "$PLACE/seen")" "old-root,user-namespace 0 $(switches_of F05b) 1"
+}
+
 @test "F13: no other service shares the directory in which something could be planted" {
     keeper_toml F13
     printf '[service.planter]\nexec = "%s"\ndata = ["box"]\n' "$ATTACK" >>"$TOML"
     mkfifo "$STATE/box/fifo"
+    python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$STATE/box/socket"
     installed
     run "$HOSTD" check "$TOML"
     assert_failure 2
     assert_output --partial "data directory 'box' is there already"
     weak data-exclusive
     app_start "$TOML"
-    assert_equal "$(keeper_says F13)" 'SUCCEEDED: a FIFO of another service'
+    assert_equal "$(keeper_says F13)" 'SUCCEEDED: a FIFO of another service, a socket of another service'
 }
 
 # ---- floods ----
@@ -434,7 +530,7 @@ chatter_toml() {
     app_start "$TOML"
 }
 
-@test "a process service, whose filter is wider, is refused what matters all the same" {
+@test "F12b and the rest: a process service, whose filter is wider, is refused what matters all the same" {
     cat >"$TOML" <<TOML
 [app]
 name = "attacks"
@@ -444,6 +540,7 @@ exec = "$(readlink -f "$(command -v sleep)")"
 args = ["1000"]
 data = ["box"]
 files = [{ from = "$PLACE/launcher", to = "/launcher" }]
+proc = true
 [service.witness]
 exec = "$TOOLS/witness"
 [[link]]
@@ -453,15 +550,19 @@ allow = ["Witness.Note", "Witness.Hold"]
 TOML
     installed
     app_start "$TOML"
-    local id rows='E01 E02 E04 E05 E06 E06b E10 E11 E12 E13 E14 E15 F01b F04 F04b F07 F08 F09b F11 I04 I05 I10 I10d I12
-        K01 K02 N01 N02 N03 N04 N05 N07 N09 N10'
+    local id rows='E01 E02 E03 E04 E04b E05 E06 E06b E10 E11 E12 E13 E14 E15 F01 F01b F02 F04 F04b F05 F06 F07 F08 F09 F09b
+        F10b F11 F12b I01b I04 I05 I10 I10d I12 K01 K02 N01 N02 N03 N04 N05 N07 N08b N08c N09 N10'
     # shellcheck disable=SC2086 # words
     run "$HOSTD" exec --app "$APP" keeper -- "$ATTACK" $rows "hostd=$HOSTD_PID" "sibling=$(service_pid witness)" \
-        "shm=$SHM_KEY" "port=$HOST_PORT" "name=$(basename "$PLACE")" "control=/run/hostd/$APP/control" \
+        "shm=$HOST_PORT" "port=$HOST_PORT" "name=$(basename "$PLACE")" "control=/run/hostd/$APP/control" \
         "own=$(link_field keeper witness out .address)" "dev=$(link_field keeper witness out .interface)" \
-        "peer=$(link_field witness keeper in .address)" other=10.0.0.99
+        "peer=$(link_field witness keeper in .address)" other=10.0.0.99 back=10.0.0.99 \
+        "place=$PLACE" "toml=$TOML" "state=$STATE" "run=/run/hostd/$APP" "flow=$PLACE/flow" "hostname=$(uname -n)"
     assert_success
     for id in $rows; do assert_line --regexp "^$id refused: "; done
+    # What is not held, as the table says; a process has flock, too.
+    assert_line "F12b refused: $(table | awk -F'\t' '$1 == "F12b" {print $3}')"
+    assert_line "F10b refused: $(table | awk -F'\t' '$1 == "F10b" {print $3}' | sed 's/flock: EPERM/flock: yes/')"
     # And it is the wire that it has, not none.
     run "$HOSTD" exec --app "$APP" keeper -- "$ATTACK" honest "peer=$(link_field witness keeper in .address)"
     assert_output "honest SUCCEEDED: answered, as 'keeper'"

@@ -49,11 +49,11 @@ wanted() {
     done < <(table)
 }
 
-# of_these AS ID ...: those of the rows that are tried so.  F09 comes last: it runs in the place of the service.
+# of_these AS ID ...: those of the rows that are tried so.
 of_these() {
     local as=$1
     shift
-    { rows "$as" | grep -vx F09; rows "$as" | grep -x F09; } | grep -xF "$(printf '%s\n' "$@")"
+    rows "$as" | grep -xF "$(printf '%s\n' "$@")"
 }
 
 # tried_with SWITCHES ID ...: these rows, without those defences.
@@ -68,6 +68,7 @@ tried_with() {
     # shellcheck disable=SC2046
     { EXTRA=patient=1 try_as root $(of_these root "$@"); try_as wire $(of_these wire "$@"); } 2>&1
     grep -E '^(bare|keeper) +\| ' "$LOG" || true
+    sibling_stop
     app_stop
     rm -rf "$STATE/box/program" "$STATE/box/deep" "$STATE/box/deeper"
     install -m 0777 "$ATTACK" "$PLACE/launcher"
