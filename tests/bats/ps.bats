@@ -100,7 +100,7 @@ teardown_file() { app_stop; }
     on_terminal() { script -qec "stty cols $1; $HOSTD top --app $APP --count 1" /dev/null </dev/null | tr -d '\r'; }
     run -0 on_terminal 60
     assert_line --regexp 'APP +SERVICE +STATE '
-    for row in "${lines[@]}"; do [ "$(sed 's/\x1b\[[HJ]//g' <<<"$row" | wc -L)" -le 60 ] || { echo "$row"; return 1; }; done
+    for row in "${lines[@]#$'\e[H\e[J'}"; do [ "$(wc -L <<<"$row")" -le 60 ] || { echo "$row"; return 1; }; done
     run -0 on_terminal 200
     assert_line --partial DROPPED
     run -0 "$HOSTD" top --app "$APP" --count 1
