@@ -72,7 +72,7 @@ has_event() { [ -n "$(events_of "$1" "select($2)")" ]; }
 }
 
 @test "--follow shows what happens from then on, until it is ended; --since leaves out the past" {
-    events --follow --json >"$BATS_TEST_TMPDIR/followed" 3>&- &
+    "$HOSTD" events --app "$APP" --follow --json >"$BATS_TEST_TMPDIR/followed" 3>&- & # no function: $! would be its shell
     follower=$!
     old() { [ -s "$BATS_TEST_TMPDIR/followed" ]; }
     wait_until 5 old

@@ -54,9 +54,10 @@ end = "stay"
 EOF
     "$HOSTD" start "$BATS_FILE_TMPDIR/app.toml" --name "$APP" --state-dir "$STATE" >"$LOG" 2>&1 3>&- &
     HOSTD_PID=$!
+    echo "$HOSTD_PID" >"$BATS_FILE_TMPDIR/hostd.pid" # teardown_file ends it, also when it is not up in time
     export HOSTD_PID
     is_up() { grep -q 'is ready:' "$LOG"; }
-    wait_until 10 is_up
+    wait_until 30 is_up
 }
 teardown_file() { app_stop; }
 
