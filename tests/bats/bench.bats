@@ -23,6 +23,17 @@ load helpers
     nothing_left "$BATS_TEST_TMPDIR/before"
 }
 
+@test "the committed figures: each ratio of isolated to plain is in the table, as it was measured" {
+    cd "$ROOT/benchmarks/results"
+    jq -r '.[] | select(.ratio == "isolated/plain" and (.metric | IN("calls_per_s", "requests_per_s", "ms"))) | [.name, .median, .min, .max] | @tsv' latest.json |
+        while read -r row numbers; do
+            # shellcheck disable=SC2086 # three numbers
+            printf '| `%s` | %.3f | %.3f, %.3f |\n' "$row" $numbers
+        done >"$BATS_TEST_TMPDIR/rows"
+    grep -q 'zoobar.start' "$BATS_TEST_TMPDIR/rows"
+    while read -r row; do grep -qF "$row" README.md || { echo "not there: $row"; return 1; }; done <"$BATS_TEST_TMPDIR/rows"
+}
+
 @test "a row that there is not is a failure that says so" {
     run "$ROOT/benchmarks/run" --build "$BUILD" --quick --out "$BATS_TEST_TMPDIR/out.json" nonsense
     assert_failure 1
