@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "initsvc/init.h"
 #include "rpc/base/own.h"
@@ -62,15 +63,20 @@ int ring_make(struct init *init, const int event_fd, const int note_read_fd, con
             (void)err_hint(e, "io_uring is forbidden here: see sysctl kernel.io_uring_disabled");
         return code;
     }
-    FREE_AUTO int *table = calloc(init->contract->slot_count, sizeof *table);
-    if (!table)
-        return err_set(e, -ENOMEM, "no memory for a table of %u slots", init->contract->slot_count);
+    /* No malloc: a heap would stay, with page tables of its own, in every PID 1. */
+    size_t table_bytes = init->contract->slot_count * sizeof(int);
+    int *table = mmap(NULL, table_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (table == MAP_FAILED)
+        return err_sys(e, -errno, "memory for a table of %u slots", init->contract->slot_count);
     int result = fill_table(init, table, event_fd, note_read_fd, ingress_fds, e);
+    if (result == 0) {
+        result = io_uring_register((unsigned)ring_fd, IORING_REGISTER_FILES, table, init->contract->slot_count);
+        if (result < 0)
+            (void)err_sys(e, result, "register %u slots", init->contract->slot_count);
+    }
+    (void)munmap(table, table_bytes);
     if (result < 0)
         return result;
-    result = io_uring_register((unsigned)ring_fd, IORING_REGISTER_FILES, table, init->contract->slot_count);
-    if (result < 0)
-        return err_sys(e, result, "register %u slots", init->contract->slot_count);
     result = init_is_plain(init) || weakened("ring") ? 0 : restrict_ring(ring_fd, e);
     if (result < 0)
         return result;
