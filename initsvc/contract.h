@@ -6,8 +6,8 @@
  * INIT_LISTENING, and waits for INIT_CONNECT; then INIT_READY when the service says so.  The socket stays for the life
  * of the service (INIT_RENEW, INIT_STOP; INIT_COUNTS, INIT_EXITED).  When hostd has died, its successor connects to the
  * listener of INIT_HAS_ADOPT and says INIT_ADOPT: that connection is the stage socket from then on.  Before exec the
- * child takes its ids (setresuid), else exec would cost it its capabilities: so its first sign of life may already be
- * an INIT_STAGE of stage "ids" or "exec".
+ * child takes its ids (setresuid), else exec would cost it its capabilities: hostd says with one byte that they are
+ * mapped, and its first sign of life may already be an INIT_STAGE of stage "ids" or "exec".
  *
  * Invariants
  *  I1  Every message is one fixed-size struct init_message, but for INIT_ADOPTED (struct init_adopted and its links);
