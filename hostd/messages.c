@@ -21,7 +21,7 @@ void tell(struct app *app, uint32_t index, const struct init_message *message)
         return;
     /* A PID 1 that does not read 200 messages is stuck: ending it is what its pidfd then reports. */
     if (send(instance->stage_fd, message, sizeof *message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-        instance_kill(instance);
+        instance_kill(app, index);
 }
 
 void tell_renewed(struct app *app, uint32_t link, uint32_t direction)

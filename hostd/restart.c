@@ -27,15 +27,12 @@ void plan_restart(struct app *app, uint32_t index)
     struct instance *instance = &app->instances[index];
     uint64_t now = clock_ms();
     bool was_steady = instance->ready_at_ms && now - instance->ready_at_ms > STEADY_MS;
-    if (was_steady || instance->restart_pause_ms == 0)
-        instance->restart_pause_ms = RESTART_PAUSE_MS_MIN;
-    else if (instance->restart_pause_ms < RESTART_PAUSE_MS_MAX / 2)
-        instance->restart_pause_ms *= 2;
-    else
-        instance->restart_pause_ms = RESTART_PAUSE_MS_MAX;
+    uint32_t pause_ms = was_steady ? 0 : instance->restart_pause_ms * 2;
+    pause_ms = pause_ms < RESTART_PAUSE_MS_MIN ? RESTART_PAUSE_MS_MIN : pause_ms;
+    instance->restart_pause_ms = pause_ms < RESTART_PAUSE_MS_MAX ? pause_ms : RESTART_PAUSE_MS_MAX;
     instance->ready_at_ms = 0;
     /* Services that fell together do not come back in the same instant, again and again. */
-    uint32_t pause_ms = instance->restart_pause_ms + arc4random_uniform(instance->restart_pause_ms / 4 + 1);
+    pause_ms = instance->restart_pause_ms + arc4random_uniform(instance->restart_pause_ms / 4 + 1);
     instance->restart_at_ms = now + pause_ms;
     const struct news planned = news_of(NEWS_RESTART, index);
     events_tell(app, &planned, "service '%s' is started again in %u ms", SERVICE_NAME(app, index), pause_ms);

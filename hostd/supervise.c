@@ -67,57 +67,36 @@ static void connect_one(struct app *app, uint32_t index)
             tell_renewed(app, i, LINK_OUT); /* its callers may come back now: it listens */
 }
 
-void instance_kill(struct instance *instance)
+void instance_kill(struct app *app, uint32_t index)
 {
-    if (instance->pidfd >= 0)
-        (void)syscall(SYS_pidfd_send_signal, instance->pidfd, SIGKILL, NULL, 0); /* gone already: ESRCH, as wanted */
+    int pidfd = app->instances[index].pidfd;
+    if (pidfd >= 0)
+        (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0); /* gone already: ESRCH, as wanted */
 }
+
+static void proceed(struct app *app, uint32_t index)
+{
+    if (app->has_started)
+        try_proceed(app, index);
+}
+
+/* The others change the state alone. */
+static void (*const actions[INSTANCE_ACTION_COUNT])(struct app *app, uint32_t index) = {
+    [ACTION_SPAWN] = restart,     [ACTION_PROCEED] = proceed,   [ACTION_CONNECT] = connect_one,
+    [ACTION_ANNOUNCE] = announce, [ACTION_ASK] = ask_to_stop,   [ACTION_KILL] = instance_kill,
+    [ACTION_BURY] = bury,         [ACTION_PLAN] = plan_restart, [ACTION_REPORT] = report,
+};
 
 void instance_event(struct app *app, uint32_t index, enum instance_event event)
 {
     struct instance *instance = &app->instances[index];
     struct transition transition = states_next(instance->state, event);
-    if (transition.action == ACTION_REFUSE) {
+    if (transition.action == ACTION_REFUSE)
         say(app, "service '%s': '%s' cannot happen while it is %s", SERVICE_NAME(app, index),
             instance_event_name(event), instance_state_name(instance->state));
-        return;
-    }
-    instance->state = transition.next;
-    switch (transition.action) {
-    case ACTION_SPAWN:
-        restart(app, index);
-        return;
-    case ACTION_PROCEED:
-        if (app->has_started)
-            try_proceed(app, index);
-        return;
-    case ACTION_CONNECT:
-        connect_one(app, index);
-        return;
-    case ACTION_ANNOUNCE:
-        announce(app, index);
-        return;
-    case ACTION_ASK:
-        ask_to_stop(app, index);
-        return;
-    case ACTION_KILL:
-        instance_kill(instance);
-        return;
-    case ACTION_BURY:
-        bury(app, index);
-        return;
-    case ACTION_PLAN:
-        plan_restart(app, index);
-        return;
-    case ACTION_REPORT:
-        report(app, index);
-        return;
-    case ACTION_NONE:
-    case ACTION_REFUSE:
-    case ACTION_UNSET:
-    case INSTANCE_ACTION_COUNT:
-        return;
-    }
+    instance->state = transition.next; /* of a refused pair the same */
+    if (actions[transition.action])
+        actions[transition.action](app, index);
 }
 
 void instance_died(struct app *app, uint32_t index)
@@ -353,7 +332,7 @@ void supervise_kill_all(struct app *app)
     app->is_stopping = true;
     /* All signals first, so that they end at the same time. */
     for (uint32_t i = 0; i < app->plan->service_count; i++)
-        instance_kill(&app->instances[i]);
+        instance_kill(app, i);
     for (uint32_t i = 0; i < app->plan->service_count; i++) {
         if (!instance_state_lives(app->instances[i].state)) {
             instance_done(app, i); /* a namespace, perhaps, of a start that did not come further */

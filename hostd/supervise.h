@@ -25,7 +25,7 @@ void say(const struct app *app, const char *format, ...) __attribute__((format(p
 /* Remembers the stage at which a start failed. */
 void note_failure(struct instance *instance, enum init_stage stage, const struct err *e);
 /* SIGKILL to its PID 1, by its pidfd; what follows is told by the same. */
-void instance_kill(struct instance *instance);
+void instance_kill(struct app *app, uint32_t index);
 
 /* ---- turn.c ---- */
 int turn_open(struct app *app, struct err *e);
