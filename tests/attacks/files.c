@@ -204,7 +204,6 @@ static void fill(struct attempt *a)
     for (int i = 0; result >= 0 && i < FILL_MIB; i++)
         result = CALL(pwrite64, fd, block, sizeof block, (off_t)i << 20);
     (void)note_possible(text, sizeof text, "bytes", result);
-    (void)note_possible(text, sizeof text, "a hole of 1 TiB", CALL(ftruncate, fd, 1L << 40));
     (void)CALL(ftruncate, fd, 0);
     result = 0;
     for (int i = 0; result >= 0 && i < FILL_FILES; i++) {
@@ -223,6 +222,15 @@ static void fill(struct attempt *a)
     (void)note_possible(text, sizeof text, "a write lock", CALL(fcntl, shared, F_SETLK, &all));
     (void)CALL(unlink, "/box/full");
     refused(a, "%s", note_possible(text, sizeof text, "flock", CALL(flock, shared, 2 /* LOCK_EX */)));
+}
+
+/* One file without end: by a length that it is given, and by a byte far out. */
+static void large_file(struct attempt *a)
+{
+    long fd = CALL(openat, AT_FDCWD, "/box/large", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    tried(a, "a hole of 1 TiB", fd < 0 ? fd : CALL(ftruncate, fd, 1L << 40));
+    tried(a, "a byte behind it", fd < 0 ? fd : CALL(pwrite64, fd, "x", 1, 1L << 40));
+    (void)CALL(unlink, "/box/large");
 }
 
 static void open_by_handle(struct attempt *a)
@@ -313,6 +321,7 @@ const struct row rows_files[] = {
     {"F09b", execute_memory},
     {"F10", deep_directories},
     {"F10b", fill},
+    {"F10c", large_file},
     {"F11", open_by_handle},
     {"F12", host_name},
     {"F12b", paths_of_the_host},

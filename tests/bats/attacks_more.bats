@@ -438,6 +438,19 @@ SCRIPT
     assert_equal "$(keeper_says F13)" 'SUCCEEDED: a FIFO of another service, a socket of another service'
 }
 
+@test "F13b: nor is one shown to another service as a file of its list" {
+    keeper_toml
+    printf '[service.reader]\nexec = "%s"\nfiles = [{ from = "%s", to = "/box" }]\n' "$ATTACK" "$STATE/box" >>"$TOML"
+    installed
+    starts_refused 'lies in the state directory'
+    weak "$(switches_of F13b)"
+    app_start "$TOML"
+    mkfifo "$STATE/box/fifo"
+    chmod 755 "$STATE/box" # as hostd never makes it
+    run "$HOSTD" exec --app "$APP" reader -- "$ATTACK" F13
+    assert_output 'F13 SUCCEEDED: a FIFO of another service'
+}
+
 # ---- floods ----
 
 @test "N09c: a flood of SYNs on one link leaves the others their answers, and that link its own afterwards" {
@@ -551,7 +564,7 @@ TOML
     installed
     app_start "$TOML"
     local id rows='E01 E02 E03 E04 E04b E05 E06 E06b E10 E11 E12 E13 E14 E15 F01 F01b F02 F04 F04b F05 F06 F07 F08 F09 F09b
-        F10b F11 F12b I01b I04 I05 I10 I10d I12 K01 K02 N01 N02 N03 N04 N05 N07 N08b N08c N09 N10'
+        F10b F10c F11 F12b I01b I04 I05 I10 I10d I12 K01 K02 N01 N02 N03 N04 N05 N07 N08b N08c N09 N10'
     # shellcheck disable=SC2086 # words
     run "$HOSTD" exec --app "$APP" keeper -- "$ATTACK" $rows "hostd=$HOSTD_PID" "sibling=$(service_pid witness)" \
         "shm=$HOST_PORT" "port=$HOST_PORT" "name=$(basename "$PLACE")" "control=/run/hostd/$APP/control" \
