@@ -44,14 +44,20 @@ struct task *task_new(struct share *share, void (*run_task)(void *arg), void *ar
     share->running++;
     if (is_guaranteed)
         rt.guaranteed_unused--;
-    memset((char *)task + sizeof task->fibre, 0, offsetof(struct task, error_text) - sizeof task->fibre);
-    task->error_text[0] = '\0';
+    /* Field by field: clearing them all at once takes a fiftieth of a call's time. */
     list_init(&task->node);
+    task->timer.place = 0;
     task->timer.fire = on_timer;
     task->share = share;
     task->run = run_task;
     task->arg = arg;
+    task->state = TASK_RUNNING;
+    task->is_interruptible = task->is_cancelled = task->is_served = false;
+    task->wake_result = 0;
     task->end_ms = NEVER_MS;
+    task->deadline_ms = 0;
+    task->reply = NULL;
+    task->error_text[0] = '\0';
     return task;
 }
 
