@@ -4,7 +4,8 @@
 #include <string.h>
 
 #define TAG_BITS 3u
-#define VARINT_BYTES_MAX 9u /* longer ones protobuf-c reads */
+#define NUMBER_BYTES_MAX 9u /* what is longer protobuf-c reads, or refuses */
+#define LENGTH_BYTES_MAX 5u /* likewise */
 #define WIRE_VARINT 0u
 #define WIRE_BYTES 2u
 
@@ -100,10 +101,10 @@ void codec_pack(const ProtobufCMessage *message, bool is_flat, uint8_t *out)
 /* ---- reading ---- */
 
 /* NULL: it does not end before `end`, or is longer than usual. */
-static const uint8_t *get_varint(const uint8_t *at, const uint8_t *end, uint64_t *ret_value)
+static const uint8_t *get_varint(const uint8_t *at, const uint8_t *end, unsigned bytes_max, uint64_t *ret_value)
 {
     uint64_t value = 0;
-    for (unsigned i = 0; i < VARINT_BYTES_MAX && at < end; i++) {
+    for (unsigned i = 0; i < bytes_max && at < end; i++) {
         uint8_t byte = *at++;
         value |= (uint64_t)(byte & 0x7F) << 7 * i;
         if (byte < 0x80) {
@@ -120,10 +121,11 @@ static bool is_bytes_type(ProtobufCType type)
 }
 
 /*
- * Finds what belongs to each field, in the order of the descriptor; bytes == NULL and value == 0: not there.  Returns
+ * Finds what belongs to each field, in the order of the descriptor; *ret_seen has a bit for each that is there. Returns
  * how many bytes the strings take, a NUL for each included; SIZE_MAX: something is unusual.
  */
-static size_t scan(const ProtobufCMessageDescriptor *type, const uint8_t *at, const uint8_t *end, struct piece *pieces)
+static size_t scan(const ProtobufCMessageDescriptor *type, const uint8_t *at, const uint8_t *end, struct piece *pieces,
+                   uint32_t *ret_seen)
 {
     size_t room = 0;
     uint32_t seen = 0;
@@ -138,16 +140,17 @@ static size_t scan(const ProtobufCMessageDescriptor *type, const uint8_t *at, co
         struct piece *piece = &pieces[next];
         piece->is_bytes = is_bytes_type(type->fields[next].type);
         if ((tag & ((1u << TAG_BITS) - 1)) != (piece->is_bytes ? WIRE_BYTES : WIRE_VARINT) ||
-            !(at = get_varint(at, end, &piece->value)))
+            !(at = get_varint(at, end, piece->is_bytes ? LENGTH_BYTES_MAX : NUMBER_BYTES_MAX, &piece->value)))
             return SIZE_MAX;
-        piece->bytes = at;
         if (!piece->is_bytes)
             continue;
+        piece->bytes = at;
         if (piece->value > (size_t)(end - at))
             return SIZE_MAX;
         at += piece->value;
         room += piece->value + 1;
     }
+    *ret_seen = seen;
     return room;
 }
 
@@ -182,12 +185,8 @@ ProtobufCMessage *codec_unpack(const ProtobufCMessageDescriptor *type, bool is_f
                                const uint8_t *bytes, size_t length)
 {
     struct piece pieces[CODEC_FIELDS_MAX];
-    size_t room_bytes = SIZE_MAX;
-    if (is_flat) {
-        for (unsigned i = 0; i < type->n_fields; i++)
-            pieces[i].bytes = NULL;
-        room_bytes = scan(type, bytes, bytes + length, pieces);
-    }
+    uint32_t seen = 0;
+    size_t room_bytes = is_flat ? scan(type, bytes, bytes + length, pieces, &seen) : SIZE_MAX;
     if (room_bytes == SIZE_MAX)
         return protobuf_c_message_unpack(type, allocator, length, bytes);
     ProtobufCMessage *message = allocator->alloc(allocator->allocator_data, type->sizeof_message + room_bytes);
@@ -195,8 +194,9 @@ ProtobufCMessage *codec_unpack(const ProtobufCMessageDescriptor *type, bool is_f
         return NULL;
     char *room = (char *)message + type->sizeof_message;
     protobuf_c_message_init(type, message);
-    for (unsigned i = 0; i < type->n_fields; i++)
-        if (pieces[i].bytes)
-            field_set((char *)message + type->fields[i].offset, type->fields[i].type, &pieces[i], &room);
+    for (; seen; seen &= seen - 1) {
+        unsigned i = (unsigned)__builtin_ctz(seen);
+        field_set((char *)message + type->fields[i].offset, type->fields[i].type, &pieces[i], &room);
+    }
     return message;
 }

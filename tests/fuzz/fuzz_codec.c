@@ -42,7 +42,8 @@ static void compare(const ProbeFlat *ours, const ProbeFlat *theirs)
 {
     need(strcmp(ours->text, theirs->text) == 0 && strcmp(ours->last, theirs->last) == 0);
     need(ours->blob.len == theirs->blob.len && (ours->blob.data == NULL) == (theirs->blob.data == NULL));
-    need(ours->blob.len == 0 || memcmp(ours->blob.data, theirs->blob.data, ours->blob.len) == 0);
+    if (ours->blob.data && theirs->blob.data)
+        need(memcmp(ours->blob.data, theirs->blob.data, ours->blob.len) == 0);
     need(ours->flag == theirs->flag && ours->color == theirs->color && ours->i32 == theirs->i32);
     need(ours->u32 == theirs->u32 && ours->i64 == theirs->i64 && ours->u64 == theirs->u64);
     need(ours->base.n_unknown_fields == theirs->base.n_unknown_fields &&
