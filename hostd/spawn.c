@@ -383,16 +383,15 @@ static int open_source(const struct app *app, const char *path, int *ret_fd, str
     return 0;
 }
 
-static int add_file(const struct app *app, struct spawn_mounts *mounts, const char *from, const char *to,
-                    bool is_binary, struct err *e)
+/* may_exec: its code may be executed (mapped). */
+static int add_file(const struct app *app, struct spawn_mounts *mounts, const char *from, const char *to, bool may_exec,
+                    struct err *e)
 {
     FD_AUTO int fd = -1;
     struct stat status;
     int result = open_source(app, from, &fd, &status, e);
     if (result < 0)
         return result;
-    if (is_binary && !S_ISREG(status.st_mode))
-        return err_set(e, -EACCES, "%s is not a regular file", from);
     int *mount_fd = mounts_add(mounts, to, S_ISDIR(status.st_mode), false, e);
     if (!mount_fd)
         return -E2BIG;
@@ -400,7 +399,7 @@ static int add_file(const struct app *app, struct spawn_mounts *mounts, const ch
         *mount_fd = fd_take(&fd);
         return 0;
     }
-    result = rootfs_file_mount(fd, is_binary, mount_fd, e);
+    result = rootfs_file_mount(fd, may_exec, mount_fd, e);
     return result < 0 ? err_prefix(e, "mount of %s", from) : 0;
 }
 
@@ -445,21 +444,6 @@ static int add_device(struct spawn_mounts *mounts, const char *path, struct err 
     return result < 0 ? err_prefix(e, "mount of %s", path) : 0;
 }
 
-/* A file or directory of the host at its own path, whose code may be executed (mapped). */
-static int add_path(const struct app *app, struct spawn_mounts *mounts, const char *path, struct err *e)
-{
-    FD_AUTO int fd = -1;
-    struct stat status;
-    int result = open_source(app, path, &fd, &status, e);
-    if (result < 0)
-        return result;
-    int *mount_fd = mounts_add(mounts, path, S_ISDIR(status.st_mode), false, e);
-    if (!mount_fd)
-        return -E2BIG;
-    result = rootfs_file_mount(fd, true, mount_fd, e);
-    return result < 0 ? err_prefix(e, "mount of %s", path) : 0;
-}
-
 /* Lies below a path that is mounted itself. */
 static bool is_covered(const struct manifest *manifest, const struct manifest_service *named, const char *path)
 {
@@ -478,11 +462,11 @@ static int add_process(const struct app *app, const struct manifest_service *nam
     const struct manifest *manifest = app->plan->manifest;
     const struct manifest_mount *list = manifest_mounts(manifest) + named->mounts_first;
     const char *exec = manifest_text(manifest, named->exec);
-    int result = is_covered(manifest, named, exec) ? 0 : add_path(app, mounts, exec, e);
+    int result = is_covered(manifest, named, exec) ? 0 : add_file(app, mounts, exec, exec, true, e);
     for (uint32_t i = 0; result == 0 && i < named->mounts_count; i++) {
         const char *path = manifest_text(manifest, list[i].path);
         if (list[i].kind == MOUNT_PATH || !is_covered(manifest, named, path))
-            result = add_path(app, mounts, path, e);
+            result = add_file(app, mounts, path, path, true, e);
     }
     for (size_t i = 0; result == 0 && i < ARRAY_COUNT(devices); i++)
         result = add_device(mounts, devices[i], e);
