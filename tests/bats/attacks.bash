@@ -124,7 +124,7 @@ place_make() {
 }
 place_remove() {
     kill "$HOST_PID"
-    umount "$PLACE/flow/sub" 2>/dev/null
+    umount "$PLACE/flow/sub" 2>/dev/null || true
     umount "$PLACE/flow"
     rm -rf "${PLACE:?}"
 }

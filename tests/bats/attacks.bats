@@ -57,10 +57,10 @@ as_pinned() {
             { echo "no switch $name"; return 1; }
     done
     # And each that the sources have belongs to a row.
-    for name in $(grep -rhoE 'weakened\("[a-z0-9_-]+"\)' "$ROOT"/{hostd,initsvc,netconf,rootfs,rpc,apps} | cut -d '"' -f 2 |
-        sort -u); do
-        table | cut -f 4 | tr , '\n' | grep -qx "$name" || grep -q "^Switches of other suites:.*\`$name\`" "$TABLE" || { echo "no row has switch $name"; return 1; }
-    done
+    while read -r name; do
+        table | cut -f 4 | tr , '\n' | grep -qx "$name" || grep -q "^Switches of other suites:.*\`$name\`" "$TABLE" ||
+            { echo "no row has switch $name"; return 1; }
+    done < <(grep -rhoE 'weakened\("[a-z0-9_-]+"\)' "$ROOT"/{hostd,initsvc,netconf,rootfs,rpc,apps} | cut -d '"' -f 2 | sort -u)
 }
 
 @test "the build that is installed knows no switch" {

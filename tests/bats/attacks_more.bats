@@ -101,6 +101,7 @@ TOML
     attacks_toml "$WITNESS" '' '' ''
     app_start "$PLACE/attacks.toml"
     mkfifo "$PLACE/go"
+    : >"$PLACE/said"
     "$ATTACK" --enter "$(init_pid keeper)" I07c "peer=$(link_field witness keeper in .address)" \
         <>"$PLACE/go" >"$PLACE/said" 2>&1 3>&- &
     echo $! >"$BATS_TEST_TMPDIR/enter.pid"

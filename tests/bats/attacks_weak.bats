@@ -7,30 +7,45 @@ load helpers
 load attacks
 
 setup_file() {
-    local switches ids
-    place_make
-    # hostd with a key in its session, for the row that looks for it.
-    printf '#!/bin/sh\nexec "%s" --with-key "%s" "$@"\n' "$ATTACK" "$WEAK/bin/hostd" >"$PLACE/hostd"
-    chmod 755 "$PLACE/hostd"
-    HOSTD=$PLACE/hostd
     RESULTS=$BATS_FILE_TMPDIR/results
-    export HOSTD RESULTS
+    export RESULTS
     mkdir "$RESULTS"
     wanted >"$RESULTS/wanted"
     awk -F'\t' '{ids[$1] = ids[$1] " " $2} END {for (s in ids) print s "\t" ids[s]}' "$RESULTS/wanted" | sort >"$RESULTS/runs"
     printf 'none\t%s\n' "$(table | awk -F'\t' '$2 != "test" {print $1}' | tr '\n' ' ')" >>"$RESULTS/runs"
-    # One start for each set of switches.
+    # Two at a time: most of it is waiting for answers that do not come.
+    local streams=() status=0
+    for number in 0 1; do
+        stream $number 3>&- &
+        streams+=($!)
+    done
+    for pid in "${streams[@]}"; do wait "$pid" || status=1; done
+    return $status
+}
+teardown_file() {
+    local number files=$BATS_FILE_TMPDIR
+    for number in 0 1; do BATS_FILE_TMPDIR=$files/$number app_stop; done
+}
+
+# stream NUMBER: every second set of switches, one start for each, in an application and a place of its own.
+stream() {
+    local number=$1 switches ids
+    APP=$APP-$number BATS_FILE_TMPDIR=$BATS_FILE_TMPDIR/$number LOG=$BATS_FILE_TMPDIR/$number.log
+    mkdir "$BATS_FILE_TMPDIR"
+    place_make
+    # hostd with a key in its session, for the row that looks for it.
+    printf '#!/bin/sh\nexec "%s" --with-key "%s" "$@"\n' "$ATTACK" "$WEAK/bin/hostd" >"$PLACE/hostd"
+    chmod 755 "$PLACE/hostd"
+    export HOSTD=$PLACE/hostd
     while IFS=$'\t' read -r -u 7 switches ids; do
         # shellcheck disable=SC2086 # words
         tried_with "$switches" $ids >"$RESULTS/$switches" || {
             echo "with switches $switches:" >&2
             cat "$LOG" >&2
+            place_remove
             return 1
         }
-    done 7<"$RESULTS/runs"
-}
-teardown_file() {
-    app_stop
+    done 7< <(awk -v number="$number" 'NR % 2 == number' "$RESULTS/runs")
     place_remove
 }
 
