@@ -21,6 +21,7 @@ says() { grep -q "$1" "$2"; }
 # Starts a command in the background; its output in $out, the client's pid in $client.
 exec_behind() {
     out=$BATS_TEST_TMPDIR/out
+    : >"$out" # here: what the one before said must not be taken for its word
     "$HOSTD" exec --app "$APP" "$@" >"$out" 2>&1 3>&- &
     client=$!
 }
@@ -213,6 +214,7 @@ print(*[l.strip() for l in open("/proc/self/status") if l.startswith(("CapEff", 
             if [ $signal = INT ]; then
                 kill -9 $client
                 wait_until 5 alone bank
+                : >"$out"
                 # shellcheck disable=SC2086
                 env --default-signal=INT "$HOSTD" exec --app "$APP" $options bank -- "${command[@]}" >"$out" 2>&1 3>&- &
                 client=$!
