@@ -238,7 +238,8 @@ static _Noreturn void child_main(int stage_fd, int hostd_pidfd, int initsvc_fd, 
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     /* Ctrl-C is for hostd, which stops services in order; a terminal would signal each of its own session. */
-    (void)setsid(); /* cannot fail in a fresh child */
+    if (!weakened("terminal"))
+        (void)setsid(); /* cannot fail in a fresh child */
     if (cgroup_enter(task_fds, &message.error) < 0)
         goto failed;
 
@@ -257,7 +258,7 @@ static _Noreturn void child_main(int stage_fd, int hostd_pidfd, int initsvc_fd, 
     }
     /* Nothing of hostd's terminal or files goes on. */
     message.stage = STAGE_EXEC;
-    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int null_fd = open(weakened("terminal") ? "/dev/tty" : "/dev/null", O_RDWR | O_CLOEXEC);
     if (null_fd >= 0 && !is_null_device(null_fd) && !weakened("null-check")) {
         (void)err_set(&message.error, -ENODEV, "/dev/null is not the null device here");
         goto failed;

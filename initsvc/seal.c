@@ -336,8 +336,9 @@ _Noreturn void seal_and_exec(struct init *init, const struct child_fds *fds)
     if (!is_root && make_ruleset(init, &ruleset_fd, &e) < 0)
         give_up(status_fd, STAGE_LANDLOCK, &e);
     /* Ours is the host's /dev/null; a process gets that of its own root, and cannot write to it. */
-    int input_fd =
-        init_is_process(init) && !exec_is_on(init, INIT_EXEC) ? open("/dev/null", O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+    int input_fd = init_is_process(init) && !exec_is_on(init, INIT_EXEC) && !weakened("terminal")
+                       ? open("/dev/null", O_RDONLY | O_CLOEXEC)
+                       : STDIN_FILENO;
     if (input_fd < 0) {
         (void)err_sys(&e, -errno, "open /dev/null");
         give_up(status_fd, STAGE_LIMITS, &e);

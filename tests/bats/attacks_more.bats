@@ -236,9 +236,22 @@ daemons() { ps -e -o pid=,comm= | awk '$2 == "attack-daemon" {print $1}'; }
     app_start "$TOML"
     assert_equal "$(keeper_says E11)" 'refused: EPERM ENOENT'
     app_stop
-    # The same program on a terminal.
-    run script -qec "$ATTACK E11" /dev/null </dev/null
+    # hostd on a terminal, and a process that would read from it.
+    printf '[app]\nname = "attacks"\n[service.keeper]\nkind = "process"\nexec = "%s"\nargs = ["E11"]\nrestart = "never"\n' \
+        "$ATTACK" >"$TOML"
+    on_a_terminal() { script -qec "'$HOSTD' start '$TOML' --name '$APP' --state-dir '$STATE'" /dev/null </dev/null; }
+    run on_a_terminal
+    assert_output --partial 'E11 refused: EPERM ENOENT'
+    weak "$(switches_of E11)"
+    run on_a_terminal
     assert_output --partial 'E11 SUCCEEDED: TIOCSTI'
+    local switches=$HOSTD_WEAKEN one fewer
+    for one in ${switches//,/ }; do
+        fewer=,$switches, fewer=${fewer/,$one,/,}
+        weak "$fewer"
+        run on_a_terminal
+        refute_output --partial SUCCEEDED
+    done
 }
 
 # by_exec ROW ...: what the rows come to under the keeper's confinement.
