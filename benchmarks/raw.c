@@ -111,13 +111,13 @@ struct result {
     struct histogram warm, latency;
 };
 
-/* Rounds until end_ns; returns their number. */
+/* Rounds until end_ns, at least one; returns their number. */
 static uint64_t call(int fd, uint32_t depth, uint64_t end_ns, struct histogram *latency)
 {
     static char bytes[MESSAGE_BYTES * DEPTH_MAX];
     size_t all = (size_t)MESSAGE_BYTES * depth;
     uint64_t rounds = 0;
-    for (uint64_t begin_ns = clock_ns(), now_ns; begin_ns < end_ns; begin_ns = now_ns, rounds++) {
+    for (uint64_t begin_ns = clock_ns(), now_ns; rounds == 0 || begin_ns < end_ns; begin_ns = now_ns, rounds++) {
         if (send(fd, bytes, all, MSG_NOSIGNAL) != (ssize_t)all)
             die("raw: send");
         for (size_t got = 0; got < all;) {
