@@ -7,9 +7,10 @@
  *
  * Invariants
  *  I1  What is written, and what is read, is what protobuf-c writes and reads: bytes that are in any way unusual (a
- * field twice, an unknown one, another wire type, an overlong number, a length that is too large) are read by
- * protobuf-c itself, before anything was allocated. I2  Nothing is read behind length; what is allocated is one piece,
- * not larger than the message's struct, the bytes of its strings, and a few per field.
+ *      field twice, an unknown one, another wire type, an overlong number, a length that is too large) are read by
+ *      protobuf-c itself, before anything was allocated.
+ *  I2  Nothing is read behind length; what is allocated is one piece, not larger than the message's struct, the bytes
+ *      of its strings, and a NUL for each.
  *
  * Used by client.c and server.c; is_flat also by the generator.  tests/fuzz/fuzz_codec.c compares both ways.
  */

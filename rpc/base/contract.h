@@ -8,9 +8,10 @@
  * Invariants
  *  I1  Descriptors of a sealed service are exactly those of enum contract_fd; wires live only in the ring's table.
  *  I2  Each link and each ingress owns the slots [slot_first, slot_first + slot_count) of that table and no others.
- *      Link in:  slot 0 and 1 of the quota are listeners (the second is used while the first drains), the rest
- * connections. Link out: slot 0 and 1 are connections, used in turn.  Ingress: slot 0 the listener, the rest
- * connections. I3  Notes are of one size and go through pipes: a write of one note is atomic.
+ *      Link in: slots 0 and 1 of the quota are listeners (the second is used while the first drains), the rest are
+ *      connections.  Link out: slots 0 and 1 are connections, used in turn.  Ingress: slot 0 is the listener, the rest
+ *      are connections.
+ *  I3  Notes are of one size and go through pipes: a write of one note is atomic.
  *  I4  The operator's slots are empty when the program starts.  PID 1 sends a connection only into an empty one; a
  *      NOTE_WANT of OPERATOR_LINK says that one is empty again.
  */

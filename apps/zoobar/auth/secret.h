@@ -4,9 +4,10 @@
  *
  * Invariants
  *  I1  A password is kept as scrypt (RFC 7914) of it with 16 random bytes of its own; a token as its SHA-256: who
- * steals the database can log in as nobody and holds no live session. I2  Comparing takes the same time wherever the
- * difference is. I3  Random bytes are OpenSSL's RAND_bytes (getrandom), never SQLite's, which are guessable without
- * /dev/urandom. I4  Nothing longer than SECRET_PASSWORD_BYTES_MAX is ever hashed.
+ *      steals the database can log in as nobody and holds no live session.
+ *  I2  Comparing takes the same time wherever the difference is.
+ *  I3  Random bytes are OpenSSL's RAND_bytes (getrandom), never SQLite's, which are guessable without /dev/urandom.
+ *  I4  Nothing longer than SECRET_PASSWORD_BYTES_MAX is ever hashed.
  *
  * secret_make() and secret_matches() take tens of milliseconds and SECRET_MEMORY_BYTES(log2_n) of memory on purpose:
  * they belong on a worker thread, one at a time.  Callers: auth.c, cred.c (the token's hash).

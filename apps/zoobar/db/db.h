@@ -10,7 +10,8 @@
  *      tries again needs an idempotency key.)
  *  I2  A job that fails leaves nothing behind, and does not disturb the other jobs of its batch.
  *  I3  Where SQLite itself ended the transaction (disk full, I/O error), every later job of the batch and its commit
- * fail. I4  A database that is damaged, foreign, or of a newer version is refused at the start, with its path and the
+ *      fail.
+ *  I4  A database that is damaged, foreign, or of a newer version is refused at the start, with its path and the
  * reason. I5  A handle is used by one thread at a time.
  *
  * Locking is SQLite's normal one, with the log's index in shared memory (NAME.db-shm), and not locking_mode=EXCLUSIVE:
