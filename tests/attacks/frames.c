@@ -168,21 +168,24 @@ static void put_syn(unsigned char *frame, uint32_t source, uint32_t number)
 /* The beginning of a connection from an address that is not one's own, with an answer to that address. */
 static void forged_source(struct attempt *a)
 {
-    static const char *const names[] = {"others", "peer", "loopback"};
+    const struct {
+        const char *whose;
+        uint32_t address;
+    } sources[] = {{"another caller's", address_of("others", 0).sin_addr.s_addr},
+                   {"the callee's own", address_of("peer", 0).sin_addr.s_addr},
+                   {"a loopback", htonl(INADDR_LOOPBACK)}};
     struct raw raw;
     if (!raw_open(&raw, ETH_P_ALL)) {
         tried(a, "AF_PACKET", -errno);
         return;
     }
-    for (uint32_t i = 0; i < ARRAY_COUNT(names); i++) {
+    for (uint32_t i = 0; i < ARRAY_COUNT(sources); i++) {
         unsigned char frame[SYN_BYTES] = {[12] = 8, 0};
-        uint32_t source =
-            strcmp(names[i], "loopback") == 0 ? htonl(INADDR_LOOPBACK) : address_of(names[i], 0).sin_addr.s_addr;
         put_ethernet(&raw, frame, false);
-        put_syn(frame, source, i);
+        put_syn(frame, sources[i].address, i);
         (void)raw_send(&raw, frame, sizeof frame);
-        if (raw_answered(&raw, ETH_P_IP, IPPROTO_TCP, source, NULL))
-            won(a, "a connection from %s's address was answered", names[i]);
+        if (raw_answered(&raw, ETH_P_IP, IPPROTO_TCP, sources[i].address, NULL))
+            won(a, "a connection from %s address was answered", sources[i].whose);
     }
     refused(a, "no answer");
 }

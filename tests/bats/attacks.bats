@@ -58,7 +58,7 @@ as_pinned() {
     done
     # And each that the sources have belongs to a row.
     while read -r name; do
-        table | cut -f 4 | tr , '\n' | grep -qx "$name" || grep -q "^Switches of other suites:.*\`$name\`" "$TABLE" ||
+        table | cut -f 4 | tr , '\n' | grep -qx "$name" || grep -q "\`$name\`, .* has no row" "$TABLE" ||
             { echo "no row has switch $name"; return 1; }
     done < <(grep -rhoE 'weakened\("[a-z0-9_-]+"\)' "$ROOT"/{hostd,initsvc,netconf,rootfs,rpc,apps} | cut -d '"' -f 2 | sort -u)
 }
