@@ -207,6 +207,7 @@ static void deep_nesting(struct attempt *a)
 /* Not refused, and not to be: it is slow for its sender alone.  As many requests as may wait go out before their
  * answers are read. */
 #define REQUESTS_AT_ONCE 32
+#define WRITES 1000000
 
 static void one_byte_writes(struct attempt *a)
 {
@@ -214,10 +215,10 @@ static void one_byte_writes(struct attempt *a)
     uint8_t payload[PAYLOAD_BYTES_MAX], bytes[FRAME_HEADER_BYTES + PAYLOAD_BYTES_MAX];
     const size_t note_bytes = put_note(payload, "slow");
     struct answer answer;
-    long writes = atoi(argument("writes")), result = 0, done = 0;
+    long result = 0, done = 0;
     int one = 1;
     (void)setsockopt(wire.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* each byte is a segment */
-    while (done < (writes ? writes : 20000) && result >= 0) {
+    while (done < WRITES && result >= 0) {
         for (uint32_t id = 0; id < REQUESTS_AT_ONCE; id++) {
             size_t count = put_frame(bytes, FRAME_REQUEST, "Witness.Note", id, payload, note_bytes);
             for (size_t i = 0; i < count && result >= 0; i++)
