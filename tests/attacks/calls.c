@@ -102,15 +102,7 @@ static void broken_frames(struct attempt *a)
 /* Known to be well formed, and still of no use: a number that is no method's. */
 static void unknown_method(struct attempt *a)
 {
-    struct wire wire = wire_open("witness");
-    struct answer answer;
-    long result = call(&wire, "Witness.Nowhere", "", &answer);
-    if (result < 0)
-        tried(a, "call", result);
-    else if (answer.type == FRAME_REPLY)
-        won(a, "a handler answered");
-    else
-        refused(a, "%s", answer.text);
+    try_method(a, "Witness.Nowhere");
 }
 
 /* Two connections whose requests arrive byte by byte in turns, one of them of length 0: each keeps its own bytes. */

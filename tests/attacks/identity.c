@@ -106,15 +106,7 @@ static void claim_through_a_middle(struct attempt *a)
 
 static void undeclared_method(struct attempt *a)
 {
-    struct wire wire = wire_open("witness");
-    struct answer answer;
-    long result = call(&wire, "Witness.Hidden", "", &answer);
-    if (result < 0)
-        tried(a, "call", result);
-    else if (answer.type == FRAME_REPLY)
-        won(a, "the handler answered");
-    else
-        refused(a, "%s", answer.text);
+    try_method(a, "Witness.Hidden");
 }
 
 /* ---- I02: an identity that outlives its process ---- */

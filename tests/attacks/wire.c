@@ -134,3 +134,16 @@ long call(const struct wire *wire, const char *method, const char *text, struct 
     long result = is_open(wire) ? wire_send(wire, bytes, count) : -ENOTCONN;
     return result < 0 ? result : await_frame(wire, answer);
 }
+
+void try_method(struct attempt *a, const char *method)
+{
+    struct wire wire = wire_open("witness");
+    struct answer answer;
+    long result = call(&wire, method, "", &answer);
+    if (result < 0)
+        tried(a, "call", result);
+    else if (answer.type == FRAME_REPLY)
+        won(a, "the handler answered");
+    else
+        refused(a, "%s", answer.text);
+}

@@ -39,5 +39,7 @@ size_t put_note(uint8_t *at, const char *text);
 long await_frame(const struct wire *wire, struct answer *answer);
 /* A request with a note, and its answer. */
 long call(const struct wire *wire, const char *method, const char *text, struct answer *answer);
+/* Calls a method that should not be answered, and notes what came of it. */
+void try_method(struct attempt *a, const char *method);
 
 #endif
